@@ -1,0 +1,1 @@
+"""Diffusion Transformers, one idea per file, in the order of the book."""

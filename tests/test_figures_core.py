@@ -1,0 +1,94 @@
+"""core.mjs against NumPy and torch: one set of vectors, three implementations, 1e-5."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from dit_lesson import numpy_dit
+from dit_lesson.patches import patchify
+from tests import javascript
+
+pytestmark = pytest.mark.needs_node
+
+random = np.random.default_rng(0)
+X = random.normal(size=(5, 8))
+X[2] = 3.0  # a row without variance
+FAR = X + 1e6  # cancellation would show here
+SHIFT, SCALE = random.normal(size=(2, 8))
+WEIGHT, BIAS = random.normal(size=(6, 8)), random.normal(size=6)
+Q, K, V = random.normal(size=(3, 5, 8))
+KEYS2, VALUES2 = random.normal(size=(2, 3, 8))
+IMAGE = random.normal(size=(6, 4))
+
+
+def heads(rows, count=2):
+    return torch.tensor(rows).reshape(len(rows), count, -1).transpose(0, 1)
+
+
+def attend(q, k, v, count=2):
+    out = F.scaled_dot_product_attention(heads(q, count), heads(k, count), heads(v, count))
+    return out.transpose(0, 1).reshape(len(q), -1).numpy()
+
+
+CASES = {
+    "layerNorm": (
+        ("layerNorm", X),
+        numpy_dit.layer_norm(X),
+        F.layer_norm(torch.tensor(X), (8,), eps=1e-6),
+    ),
+    "layerNorm, large mean": (
+        ("layerNorm", FAR),
+        numpy_dit.layer_norm(FAR),
+        F.layer_norm(torch.tensor(FAR), (8,), eps=1e-6),
+    ),
+    "modulate": (
+        ("modulate", X, SHIFT, SCALE),
+        numpy_dit.modulate(X, SHIFT, SCALE),
+        torch.tensor(X) * (1 + torch.tensor(SCALE)) + torch.tensor(SHIFT),
+    ),
+    "silu": (("silu", X[0]), numpy_dit.silu(X[0]), F.silu(torch.tensor(X[0]))),
+    "gelu": (("gelu", X[0]), None, F.gelu(torch.tensor(X[0]), approximate="tanh")),
+    "linear": (
+        ("linear", X, WEIGHT, BIAS),
+        numpy_dit.linear(X, WEIGHT, BIAS),
+        F.linear(torch.tensor(X), torch.tensor(WEIGHT), torch.tensor(BIAS)),
+    ),
+    "softmax": (("softmax", X[0]), None, torch.softmax(torch.tensor(X[0]), 0)),
+    "timestepEmbedding": (
+        ("timestepEmbedding", 637, 16),
+        numpy_dit.timestep_embedding(np.array([637.0]), 16)[0],
+        None,
+    ),
+    "patchify": (("patchify", IMAGE, 2), patchify(IMAGE[None, None], 2)[0], None),
+}
+
+
+@pytest.fixture(scope="module")
+def javascript_results():
+    calls = [
+        tuple(a.tolist() if isinstance(a, np.ndarray) else a for a in call)
+        for call, _, _ in CASES.values()
+    ]
+    return dict(zip(CASES, javascript.call("core", calls), strict=True))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_javascript_equals_numpy_and_torch(name, javascript_results):
+    _, *references = CASES[name]
+    for reference in references:
+        if reference is not None:
+            expected = np.asarray(reference)
+            np.testing.assert_allclose(javascript_results[name], expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("queries", "keys", "values"), [(Q, K, V), (Q, KEYS2, VALUES2)], ids=["self", "cross"]
+)
+def test_attention_equals_torch(queries, keys, values):
+    rows = [a.tolist() for a in (queries, keys, values)]
+    one, two = javascript.call("core", [("attention", *rows), ("multiHeadAttention", *rows, 2)])
+    np.testing.assert_allclose(one["output"], attend(queries, keys, values, 1), atol=1e-5)
+    np.testing.assert_allclose(two["output"], attend(queries, keys, values, 2), atol=1e-5)
+    assert np.shape(two["weights"]) == (2, len(queries), len(keys))
+    np.testing.assert_allclose(np.sum(two["weights"], axis=-1), 1, atol=1e-12)

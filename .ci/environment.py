@@ -101,9 +101,7 @@ def install():
         with open(LOG) as log:
             unreachable = any(word in log.read() for word in NO_NETWORK)
         if unreachable:
-            stop(
-                "the package index cannot be reached; run this again with a network, it will resume"
-            )
+            stop("the package index cannot be reached; connect to a network and run this again")
         stop("pip failed; its last line was: {} (all of it is in {})".format(said, LOG))
     site_packages = subprocess.check_output([PYTHON, "-c", FIND_SITE_PACKAGES]).decode().strip()
     with open(os.path.join(site_packages, "dit_lesson.pth"), "w") as file:

@@ -1,0 +1,62 @@
+"""Checkers for the exercises: each prints one sentence about the reader's function.
+
+One file per chapter. A checker knows the right answer and what the usual mistakes compute, so
+that it can name the mistake instead of only saying "wrong".
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+
+def compare(
+    name: str,
+    function: Callable[..., Any],
+    arguments: Sequence[Any],
+    expected: Any,
+    mistakes: Sequence[tuple[Any, str]],
+    right: str,
+    tolerance: float = 1e-6,
+) -> None:
+    """Print one sentence: what is right with ``function(*arguments)``, or what is wrong.
+
+    ``mistakes`` are pairs (what the mistake computes, the sentence that names it).
+    """
+    expected = np.asarray(expected)
+    try:
+        result = np.asarray(function(*arguments), dtype=float)
+    except Exception as error:
+        print(
+            f"{name}: your function raised {type(error).__name__}: {error}; expected it to return "
+            f"{'a number' if expected.ndim == 0 else f'an array of shape {expected.shape}'}."
+        )
+        return
+
+    def equals(value: Any) -> bool:
+        value = np.asarray(value, dtype=float)
+        return value.shape == result.shape and np.allclose(
+            result, value, rtol=tolerance, atol=tolerance
+        )
+
+    if equals(expected):
+        print(f"{name}: right. {right}")
+        return
+    for value, sentence in mistakes:
+        if equals(value):
+            print(f"{name}: not yet. {sentence}")
+            return
+    if result.shape != expected.shape:
+        print(
+            f"{name}: not yet. It returned shape {result.shape}, expected {expected.shape} "
+            f"for inputs of shape {', '.join(str(np.shape(a)) for a in arguments)}."
+        )
+    elif not np.isfinite(result).all():
+        print(f"{name}: not yet. The result holds NaN or infinite values.")
+    else:
+        worst = np.unravel_index(np.abs(result - expected).argmax(), expected.shape)
+        place = f" at index {tuple(map(int, worst))}" if worst else ""
+        print(
+            f"{name}: not yet. It returned {result[worst]:.4g}{place}, "
+            f"expected {expected[worst]:.4g}."
+        )

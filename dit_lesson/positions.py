@@ -24,13 +24,14 @@ def frequencies(half: int, period: float = 10_000.0) -> np.ndarray:
     return period ** (-np.arange(half) / half)
 
 
-def sincos_1d(positions: np.ndarray, hidden_size: int) -> np.ndarray:
+def sincos_1d(positions: np.ndarray, hidden_size: int, period: float = 10_000.0) -> np.ndarray:
     r"""$e(n) = [\sin(n\omega_0), \dots, \sin(n\omega_{D/2-1}), \cos(n\omega_0), \dots]$.
 
     Sines first, then cosines, in halves, not interleaved. Every row has length $\sqrt{D/2}$, the
     dot product of two rows depends on their offset only, and a shift is a rotation.
 
-    Args: positions (N,) in tokens, whole or not; hidden_size D, even.
+    Args: positions (N,) in tokens, whole or not; hidden_size D, even; period > 1, from which the
+    `frequencies` follow.
     Returns: (N, D) float64.
     Raises: ValueError for an odd hidden_size, or positions that are not N finite numbers.
     Source: DiT, section 3.2 (the ViT frequency-based embeddings); Vaswani et al. 2017, section 3.5.
@@ -50,12 +51,16 @@ def sincos_1d(positions: np.ndarray, hidden_size: int) -> np.ndarray:
         positions.ndim == 1 and len(positions) > 0 and bool(np.isfinite(positions).all()),
         f"sincos_1d: positions has shape {positions.shape}, expected (N,) finite numbers, N >= 1",
     )
-    angles = np.outer(positions.astype(np.float64), frequencies(hidden_size // 2))
+    angles = np.outer(positions.astype(np.float64), frequencies(hidden_size // 2, period))
     return np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
 
 
 def sincos_2d(
-    hidden_size: int, height: int, width: int, first: Literal["column", "row"] = "column"
+    hidden_size: int,
+    height: int,
+    width: int,
+    first: Literal["column", "row"] = "column",
+    period: float = 10_000.0,
 ) -> np.ndarray:
     r"""$e(r, c) = [e_{D/2}(c), e_{D/2}(r)]$: half of the features for the column, half for the row.
 
@@ -63,7 +68,8 @@ def sincos_2d(
     ("w goes first"): an accident that the released weights depend on. ``first="row"`` is the
     order one might expect.
 
-    Args: hidden_size D, a multiple of 4; height and width of the grid, in tokens.
+    Args: hidden_size D, a multiple of 4; height and width of the grid, in tokens; first, the
+    half that comes first; period > 1.
     Returns: (height * width, D) float64.
     Raises: ValueError for a width that four does not divide, or an unknown ``first``.
     Source: DiT, section 3.2; the order: github.com/facebookresearch/mae/issues/18.
@@ -81,4 +87,4 @@ def sincos_2d(
     )
     rows, columns = np.divmod(np.arange(height * width), width)
     order = (columns, rows) if first == "column" else (rows, columns)
-    return np.concatenate([sincos_1d(axis, hidden_size // 2) for axis in order], axis=1)
+    return np.concatenate([sincos_1d(axis, hidden_size // 2, period) for axis in order], axis=1)

@@ -13,7 +13,6 @@ environment:
 
 book: environment  ## build the book into _build/html (the first run makes .venv)
 	@$(BIN)/jupyter-book build . --quiet --warningiserror --nitpick --keep-going
-	@echo "The book is at $(CURDIR)/_build/html/index.html"
 
 test: book  ## run every test: package, notebooks, figures, pages
 	@$(BIN)/python -m pytest -n 2 --dist loadfile

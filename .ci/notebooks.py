@@ -35,6 +35,7 @@ METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
+HEADER = re.compile(r"\A---\n.*?^---\n", re.DOTALL | re.MULTILINE)
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 SECONDS_PER_CELL = 300
 SYSTEM_FOLDERS = "home|root|Users|usr|opt|tmp|var|etc|mnt|srv|work|workspace|private|content"
@@ -117,8 +118,8 @@ def to_text(notebook: NotebookNode) -> str:
 
 
 def from_text(text: str) -> NotebookNode:
-    """The notebook that a MyST Markdown text describes, not yet run."""
-    return normalise(jupytext.reads(text, fmt="md:myst"))
+    """The notebook that a MyST Markdown text describes, not yet run, under the chapters' header."""
+    return normalise(jupytext.reads(HEADER.sub("", text), fmt="md:myst"))
 
 
 def run(notebook: NotebookNode, folder: Path) -> NotebookNode:

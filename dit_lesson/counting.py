@@ -1,0 +1,204 @@
+r"""Where every parameter and every multiply-accumulate of a model goes, by part.
+
+Twice, so that one checks the other: `dit_ledger` from formulae, `measured_ledger` from a model.
+
+The paper's "Gflops" are multiply-accumulates (MACs, in units of 10^9): one multiplication and one
+addition count as one. Only matrix products and convolutions count; norms, activations, additions
+and look-ups do not.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from dit_lesson.attention import CrossAttention, SelfAttention
+from dit_lesson.models import DESIGNS, Conditioning
+from dit_lesson.validation import require, require_positive_integer
+
+#: The parts of a ledger, in the order in which a model computes them.
+PARTS = (
+    "patch embedding",
+    "positions and CLS",
+    "time embedding",
+    "label embedding",
+    "modulation",
+    "layer norms",
+    "attention projections",
+    "attention scores",
+    "cross-attention projections",
+    "cross-attention scores",
+    "MLP",
+    "final layer",
+)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Trainable parameters, and multiply-accumulates for one sample."""
+
+    parameters: int = 0
+    macs: int = 0
+
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(self.parameters + other.parameters, self.macs + other.macs)
+
+
+Ledger = dict[str, Cost]
+
+
+def total(costs: Iterable[Cost]) -> Cost:
+    r"""$\sum_i \text{cost}_i$, for example ``total(ledger.values())``."""
+    return sum(costs, Cost())
+
+
+def dit_ledger(
+    input_size: int = 32,
+    patch_size: int = 2,
+    in_channels: int = 4,
+    hidden_size: int = 1152,
+    depth: int = 28,
+    num_heads: int = 16,
+    mlp_ratio: float = 4.0,
+    num_classes: int = 1000,
+    class_dropout_prob: float = 0.1,
+    learn_sigma: bool = True,
+    conditioning: Conditioning = "adaln-zero",
+) -> Ledger:
+    r"""MACs $\approx L(12 N D^2 + 2 N^2 D) + \dots$ for depth L, N tokens, width D, one sample.
+
+    Per block, with r = mlp_ratio: projections 4 N D^2, scores Q K^T and A V together 2 N^2 D, MLP
+    2 r N D^2, modulation 4 D^2 or 6 D^2 (once, not per token). In-context has N + 2 tokens;
+    cross-attention adds 2 (N + 2) D^2 + 4 N D. ``num_heads`` changes nothing: it is accepted so
+    that the arguments are those of `DiT`.
+
+    Returns: the cost by part, those of `PARTS` that the design has.
+    Raises: ValueError for sizes that are no positive whole numbers, or an unknown design.
+    Source: DiT, tables 1 and 4 (their Gflops are our 10^9 MACs, see issue #14 of its repository).
+    """
+    sizes = {
+        "input_size": input_size,
+        "patch_size": patch_size,
+        "in_channels": in_channels,
+        "hidden_size": hidden_size,
+        "depth": depth,
+        "num_heads": num_heads,
+        "num_classes": num_classes,
+    }
+    for name, size in sizes.items():
+        require_positive_integer("dit_ledger", name, size)
+    require(
+        input_size % patch_size == 0,
+        f"dit_ledger: input_size {input_size} is not a multiple of patch_size {patch_size}",
+    )
+    require(
+        conditioning in DESIGNS,
+        f"dit_ledger: conditioning is {conditioning!r}, expected one of {list(DESIGNS)}",
+    )
+    width, context = hidden_size, 2
+    image_tokens = (input_size // patch_size) ** 2
+    tokens = image_tokens + (context if conditioning == "in-context" else 0)
+    inner = int(mlp_ratio * width)
+    adaptive = conditioning in ("adaln", "adaln-zero")
+    cross = conditioning == "cross-attention"
+
+    patch = patch_size**2 * in_channels
+    output = patch * (2 if learn_sigma else 1)
+    rows = num_classes + (class_dropout_prob > 0)
+    chunks = {"adaln": 4, "adaln-zero": 6}.get(conditioning, 0)
+    vectors = depth * chunks + 2 * adaptive  # that the modulation makes, the final layer's included
+    norms = 0 if adaptive else depth * (3 if cross else 2) + 1
+    frequencies = 256
+
+    ledger = {
+        "patch embedding": Cost(patch * width + width, image_tokens * patch * width),
+        "time embedding": Cost(
+            (frequencies + 1) * width + (width + 1) * width, frequencies * width + width**2
+        ),
+        "label embedding": Cost(rows * width),
+        "modulation": Cost(vectors * (width + 1) * width, vectors * width**2),
+        "layer norms": Cost(norms * 2 * width),
+        "attention projections": Cost(
+            depth * 4 * (width + 1) * width, depth * tokens * 4 * width**2
+        ),
+        "attention scores": Cost(0, depth * 2 * tokens**2 * width),
+        "cross-attention projections": Cost(
+            cross * depth * 4 * (width + 1) * width,
+            cross * depth * (2 * tokens + 2 * context) * width**2,
+        ),
+        "cross-attention scores": Cost(0, cross * depth * 2 * tokens * context * width),
+        "MLP": Cost(
+            depth * (2 * inner * width + inner + width), depth * tokens * 2 * inner * width
+        ),
+        "final layer": Cost((width + 1) * output, image_tokens * width * output),
+    }
+    return {part: cost for part, cost in ledger.items() if cost != Cost()}
+
+
+def measured_ledger(model: nn.Module, *inputs: Tensor) -> Ledger:
+    r"""The same by looking: the numbers a model holds, the products that ``model(*inputs)`` does.
+
+    The counter sees attention only if it runs as two matrix products, so PyTorch is told to
+    compute it that way here; with the fused kernel on a CPU it would miss $2 N^2 D$ per block.
+    A model on the ``meta`` device costs neither memory nor time.
+
+    Args: model, a `DiT` or `ViT`; inputs of its forward, a batch of one.
+    Returns: the cost by part, those of `PARTS` that the model has.
+    Raises: ValueError if a parameter or a product belongs to no known part, or the batch is not 1.
+    """
+    require(
+        len(inputs) > 0 and len(inputs[0]) == 1,
+        "measured_ledger: inputs hold no batch of one, expected exactly one sample",
+    )
+    ledger = {part: Cost() for part in PARTS}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            ledger[_part(name)] += Cost(parameters=parameter.numel())
+
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        model(*inputs)
+    counts = counter.get_flop_counts()
+    root = type(model).__name__
+    for name, module in model.named_modules():
+        flops = sum(counts.get(f"{root}.{name}", {}).values())
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            ledger[_part(name)] += Cost(macs=flops // 2)
+        elif isinstance(module, SelfAttention | CrossAttention):
+            projections = sum(
+                sum(counts[f"{root}.{name}.{child}"].values())
+                for child, _ in module.named_children()
+            )
+            kind = "attention" if isinstance(module, SelfAttention) else "cross-attention"
+            ledger[f"{kind} scores"] += Cost(macs=(flops - projections) // 2)
+    counted = total(ledger.values()).macs
+    require(
+        2 * counted == counter.get_total_flops(),
+        f"measured_ledger: the parts hold {counted} MACs of {counter.get_total_flops() // 2}, "
+        "expected all: the model does matrix products outside its layers",
+    )
+    return {part: cost for part, cost in ledger.items() if cost != Cost()}
+
+
+def _part(name: str) -> str:
+    """The part that a parameter or a layer belongs to, by its name."""
+    places = {
+        "adaLN_modulation": "modulation",
+        "x_embedder": "patch embedding",
+        "pos_embed": "positions and CLS",
+        "cls_token": "positions and CLS",
+        "t_embedder": "time embedding",
+        "y_embedder": "label embedding",
+        "norm": "layer norms",
+        "attn": "attention projections",
+        "cross_attn": "cross-attention projections",
+        "mlp": "MLP",
+        "head": "final layer",
+        "linear": "final layer",
+    }
+    for word in name.split("."):
+        key = "norm" if word.startswith("norm") else word
+        if key in places:
+            return places[key]
+    raise ValueError(f"measured_ledger: {name} belongs to none of the parts {list(PARTS)}")

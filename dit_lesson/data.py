@@ -39,3 +39,24 @@ def load_digits(split: str = "train") -> tuple[np.ndarray, np.ndarray]:
     in_class = np.arange(len(labels)) % PER_CLASS
     chosen = in_class < TRAIN_PER_CLASS if split == "train" else in_class >= TRAIN_PER_CLASS
     return images[chosen], labels[chosen]
+
+
+def scale_digits(images: np.ndarray, size: int = 28) -> np.ndarray:
+    """x / 127.5 - 1, with a frame of paper around it: digits as a model takes them.
+
+    Args: images (n, 28, 28) uint8; size, the side of the result, 28 or more and even.
+    Returns: (n, 1, size, size) float32, paper is -1 and ink is 1.
+    Raises: ValueError for other shapes or dtypes, or a size that leaves no equal frame.
+    """
+    require(
+        getattr(images, "dtype", None) == np.uint8 and images.shape[1:] == (28, 28),
+        "scale_digits: images is no uint8 array of shape (n, 28, 28), as load_digits gives it",
+    )
+    require(len(images) > 0, "scale_digits: images is empty, expected at least one")
+    require(
+        isinstance(size, int) and size >= 28 and size % 2 == 0,
+        f"scale_digits: size is {size!r}, expected an even number of at least 28",
+    )
+    frame = (size - 28) // 2
+    scaled = images[:, None].astype(np.float32) / 127.5 - 1
+    return np.pad(scaled, [(0, 0), (0, 0), (frame, frame), (frame, frame)], constant_values=-1)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from dit_lesson import data
-from dit_lesson.data import load_digits
+from dit_lesson.data import load_digits, scale_digits
 
 
 @pytest.mark.parametrize(("split", "per_class"), [("train", 400), ("test", 100)])
@@ -43,3 +43,29 @@ def test_damaged_file_is_refused(damage, tmp_path, monkeypatch):
     monkeypatch.setattr(data, "DIGITS", copy)
     with pytest.raises(ValueError, match=r"digits.npz is (damaged|missing).*reinstall"):
         load_digits()
+
+
+def test_scaled_digits_are_floats_in_a_frame_of_paper():
+    images, _ = load_digits("test")
+    scaled = scale_digits(images[:5], size=32)
+    assert scaled.shape == (5, 1, 32, 32) and scaled.dtype == np.float32
+    np.testing.assert_array_equal(scaled[:, :, 2:-2, 2:-2], scale_digits(images[:5]))
+    np.testing.assert_allclose((scaled[:, 0, 2:-2, 2:-2] + 1) * 127.5, images[:5], atol=1e-4)
+    assert (scaled[:, :, [0, 1, -2, -1]] == -1).all()
+    assert (scaled[:, :, :, [0, 1, -2, -1]] == -1).all()
+
+
+@pytest.mark.parametrize(
+    ("images", "size", "sentence"),
+    [
+        (np.zeros((2, 28, 28)), 32, "scale_digits: images is no uint8 array"),
+        (np.zeros((2, 28, 27), np.uint8), 32, "scale_digits: images is no uint8 array"),
+        ([0.0], 32, "scale_digits: images is no uint8 array"),
+        (np.zeros((0, 28, 28), np.uint8), 32, "scale_digits: images is empty"),
+        (np.zeros((2, 28, 28), np.uint8), 31, "scale_digits: size is 31"),
+        (np.zeros((2, 28, 28), np.uint8), 16, "scale_digits: size is 16"),
+    ],
+)
+def test_scale_digits_refuses(images, size, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        scale_digits(images, size)

@@ -96,3 +96,206 @@ def timestep_embedding(
     half = frequency_size // 2
     angles = t[:, None] * max_period ** (-np.arange(half, dtype=t.dtype) / half)
     return np.concatenate([np.cos(angles), np.sin(angles)], axis=-1)
+
+
+def gelu(x: np.ndarray) -> np.ndarray:
+    r"""$\frac{x}{2}\bigl(1 + \tanh(\sqrt{2/\pi}\,(x + 0.044715\,x^3))\bigr)$, GELU by tanh.
+
+    Args: x of any shape. Returns: the shape and dtype of x.
+    Source: Hendrycks & Gimpel 2016, section 2.
+    """
+    return 0.5 * x * (1 + np.tanh((2 / np.pi) ** 0.5 * (x + 0.044715 * x**3)))
+
+
+def softmax(x: np.ndarray) -> np.ndarray:
+    r"""$e^{x_i} / \sum_j e^{x_j}$ over the last axis.
+
+    The largest entry is subtracted first: it cancels, and nothing overflows.
+
+    Args: x (..., M). Returns: the shape and dtype of x, rows that sum to 1.
+    """
+    exponentials = np.exp(x - x.max(axis=-1, keepdims=True))
+    return exponentials / exponentials.sum(axis=-1, keepdims=True)
+
+
+def attention(queries: np.ndarray, keys: np.ndarray, values: np.ndarray) -> np.ndarray:
+    r"""$\mathrm{softmax}(Q K^\top / \sqrt{d})\,V$.
+
+    Args: queries (..., N, d), keys (..., M, d), values (..., M, e).
+    Returns: (..., N, e).
+    Raises: ValueError if widths or lengths do not fit.
+    Source: Vaswani et al. 2017, equation 1.
+    """
+    require(
+        queries.shape[-1] == keys.shape[-1] and keys.shape[-2] == values.shape[-2],
+        f"attention: queries {queries.shape}, keys {keys.shape} and values {values.shape} do not "
+        "fit, expected (..., N, d), (..., M, d) and (..., M, e)",
+    )
+    scores = queries @ np.swapaxes(keys, -1, -2) / queries.shape[-1] ** 0.5
+    return softmax(scores) @ values
+
+
+# From here on a layer's numbers come as a dictionary with the names of the released checkpoints.
+Weights = dict[str, np.ndarray]
+
+
+def below(weights: Weights, name: str) -> Weights:
+    """The entries that begin with ``name.``, without that beginning.
+
+    Raises: ValueError if there are none.
+    """
+    found = {
+        key.removeprefix(f"{name}."): value
+        for key, value in weights.items()
+        if key.startswith(f"{name}.")
+    }
+    require(len(found) > 0, f"below: weights hold nothing under {name!r}, only {sorted(weights)}")
+    return found
+
+
+def self_attention(x: np.ndarray, weights: Weights, num_heads: int) -> np.ndarray:
+    r"""$[\mathrm{head}_1, \dots, \mathrm{head}_h]\,W_o^\top + b_o$, every head from its share of D.
+
+    Args: x (B, N, D); weights `qkv` (3D, D) and `proj` (D, D) with biases; num_heads, a divisor
+    of D.
+    Returns: (B, N, D).
+    Raises: ValueError if D is not a multiple of num_heads.
+    Source: ViT, equations 5 to 8.
+    """
+    batch, tokens, width = x.shape
+    require(
+        width % num_heads == 0,
+        f"self_attention: width {width} is not a multiple of num_heads {num_heads}",
+    )
+    qkv = linear(x, weights["qkv.weight"], weights["qkv.bias"])
+    # (B, N, 3D) -> (3, B, heads, N, D / heads)
+    qkv = qkv.reshape(batch, tokens, 3, num_heads, -1).transpose(2, 0, 3, 1, 4)
+    heads = attention(*qkv)
+    joined = heads.transpose(0, 2, 1, 3).reshape(batch, tokens, width)
+    return linear(joined, weights["proj.weight"], weights["proj.bias"])
+
+
+def mlp(x: np.ndarray, weights: Weights) -> np.ndarray:
+    r"""$W_2\,\mathrm{GELU}(W_1 x + b_1) + b_2$ for every token.
+
+    Args: x (..., D); weights `fc1` (4D, D) and `fc2` (D, 4D) with biases. Returns: (..., D).
+    Source: ViT, equation 3.
+    """
+    hidden = gelu(linear(x, weights["fc1.weight"], weights["fc1.bias"]))
+    return linear(hidden, weights["fc2.weight"], weights["fc2.bias"])
+
+
+def modulation(c: np.ndarray, weights: Weights, chunks: int) -> list[np.ndarray]:
+    r"""$W\,\mathrm{SiLU}(c) + b$, cut into ``chunks`` vectors of width D.
+
+    Args: c (B, D); weights `1` (chunks * D, D) with bias (`0` is the activation).
+    Returns: ``chunks`` arrays (B, D).
+    Source: DiT, appendix A.
+    """
+    return np.split(linear(silu(c), weights["1.weight"], weights["1.bias"]), chunks, axis=-1)
+
+
+def adaln_zero_block(x: np.ndarray, c: np.ndarray, weights: Weights, num_heads: int) -> np.ndarray:
+    r"""$x' = x + \alpha_1\,\mathrm{Attn}(\mathrm{LN}(x)(1 + \gamma_1) + \beta_1)$, MLP likewise.
+
+    Args: x (B, N, D) tokens, c (B, D) conditions; weights `attn`, `mlp`, `adaLN_modulation`.
+    Returns: (B, N, D).
+    Source: DiT, section 3.2, "adaLN-Zero block".
+    """
+    shift_msa, scale_msa, gate_msa, shift_mlp, scale_mlp, gate_mlp = modulation(
+        c, below(weights, "adaLN_modulation"), 6
+    )
+    attended = self_attention(
+        modulate(layer_norm(x), shift_msa, scale_msa), below(weights, "attn"), num_heads
+    )
+    x = x + gate_msa[:, None] * attended
+    transformed = mlp(modulate(layer_norm(x), shift_mlp, scale_mlp), below(weights, "mlp"))
+    return x + gate_mlp[:, None] * transformed
+
+
+def final_layer(x: np.ndarray, c: np.ndarray, weights: Weights) -> np.ndarray:
+    r"""$W\,(\mathrm{LN}(x)(1 + \gamma) + \beta) + b$: from tokens to flattened patches.
+
+    Args: x (B, N, D), c (B, D); weights `adaLN_modulation` and `linear`.
+    Returns: (B, N, p * p * output channels).
+    Source: DiT, section 3.2, "Transformer decoder".
+    """
+    shift, scale = modulation(c, below(weights, "adaLN_modulation"), 2)
+    x = modulate(layer_norm(x), shift, scale)
+    return linear(x, weights["linear.weight"], weights["linear.bias"])
+
+
+def patch_embedding(images: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    r"""$E\,\mathrm{patch}_n + b$ for every patch: the convolution of the checkpoints, written out.
+
+    Args: images (B, C, H, W); weight (D, C, p, p), whose features are ordered (C, p, p); bias (D).
+    Returns: (B, N, D), N = (H / p)(W / p), row by row.
+    Raises: ValueError if channels or sizes do not fit.
+    """
+    (batch, channels, height, width), patch_size = images.shape, weight.shape[-1]
+    require(
+        channels == weight.shape[1] and height % patch_size == width % patch_size == 0,
+        f"patch_embedding: images {images.shape} do not fit weight {weight.shape}, expected "
+        f"{weight.shape[1]} channels and sides that are multiples of {patch_size}",
+    )
+    rows, columns = height // patch_size, width // patch_size
+    patches = images.reshape(batch, channels, rows, patch_size, columns, patch_size)
+    patches = patches.transpose(0, 2, 4, 1, 3, 5).reshape(batch, rows * columns, -1)
+    return linear(patches, weight.reshape(len(weight), -1), bias)
+
+
+def join_patches(patches: np.ndarray, patch_size: int, height: int, width: int) -> np.ndarray:
+    """(B, N, p * p * C) -> (B, C, height, width): features ordered (p, p, C), row by row.
+
+    Args: patches; patch_size p; height and width in pixels, multiples of p.
+    Source: DiT, section 3.2, "Transformer decoder".
+    """
+    rows, columns = height // patch_size, width // patch_size
+    images = patches.reshape(len(patches), rows, columns, patch_size, patch_size, -1)
+    return images.transpose(0, 5, 1, 3, 2, 4).reshape(len(patches), -1, height, width)
+
+
+def dit(
+    x: np.ndarray, t: np.ndarray, y: np.ndarray, weights: Weights, num_heads: int
+) -> np.ndarray:
+    r"""$\epsilon_\theta(x_t, t, y)$: the adaLN-Zero model from noisy latent to predicted noise.
+
+    Depth, width and patch size are read off the weights.
+
+    Args: x (B, C, H, W) noisy latents; t (B,) time steps; y (B,) whole numbers, class labels (the
+    last row of the table is the null class, if the model was trained with one); weights by the
+    names of the released checkpoints; num_heads, which no weight tells.
+    Returns: (B, output channels, H, W).
+    Raises: ValueError if x or t are not finite floating-point arrays, a label has no row, or a
+    shape does not fit.
+    Source: DiT, section 3.2.
+    """
+    require_array("dit", "x", x, "B C H W")
+    table = weights["y_embedder.embedding_table.weight"]
+    require(
+        y.shape == t.shape == x.shape[:1] and y.dtype.kind in "iu",
+        f"dit: t and y have shapes {t.shape} and {y.shape} and y has dtype {y.dtype}, expected "
+        f"{len(x)} time steps and {len(x)} whole numbers",
+    )
+    require(
+        bool(((y >= 0) & (y < len(table))).all()),
+        f"dit: y holds labels from {y.min()} to {y.max()}, expected 0 to {len(table) - 1}",
+    )
+    depth = len({name.split(".")[1] for name in weights if name.startswith("blocks.")})
+    kernel = weights["x_embedder.proj.weight"]
+
+    tokens = patch_embedding(x, kernel, weights["x_embedder.proj.bias"]) + weights["pos_embed"]
+
+    frequencies = timestep_embedding(t, weights["t_embedder.mlp.0.weight"].shape[1])
+    hidden = linear(
+        frequencies, weights["t_embedder.mlp.0.weight"], weights["t_embedder.mlp.0.bias"]
+    )
+    time = linear(
+        silu(hidden), weights["t_embedder.mlp.2.weight"], weights["t_embedder.mlp.2.bias"]
+    )
+    c = time + table[y]
+
+    for number in range(depth):
+        tokens = adaln_zero_block(tokens, c, below(weights, f"blocks.{number}"), num_heads)
+    patches = final_layer(tokens, c, below(weights, "final_layer"))
+    return join_patches(patches, kernel.shape[-1], *x.shape[2:])

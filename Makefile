@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 
 .DEFAULT_GOAL := help
-.PHONY: help environment book test lab notebooks text clean
+.PHONY: help environment book test lab notebooks text train clean
 
 help:  ## explain the commands
 	@sed -n 's/^\([a-z]*\):.*  ## /  make \1@/p' Makefile | awk -F@ '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -25,6 +25,9 @@ notebooks: environment  ## run the chapters and store their outputs (one: make n
 
 text: environment  ## write the chapters as Markdown text, to edit them (one: make text ONLY=09)
 	@$(BIN)/python .ci/notebooks.py text $(ONLY)
+
+train: environment  ## train again the weights that ship with the package (about ten minutes)
+	@$(BIN)/python -m dit_lesson.weights.make_weights
 
 clean:  ## remove the built book and all caches (.venv stays; delete it to start afresh)
 	rm -rf _build .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,207 @@
+"""The figures in a real JupyterLab: with a kernel, and before any cell ran.
+
+One server and one browser serve all tests of this file.
+"""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbconvert import HTMLExporter
+
+from tests.browser import browser
+
+__all__ = ["browser"]
+
+ROOT = Path(__file__).parents[1]
+CHAPTER = ROOT / "notebooks" / "09-adaptive-layer-norm.ipynb"
+BROKEN = re.compile(r"Error displaying widget|Loading widget|Error creating widget|Traceback")
+CELLS = [
+    "from dit_lesson.figures.adaptive_layer_norm import AdaptiveLayerNormFigure\n"
+    "figure = AdaptiveLayerNormFigure()\nfigure",
+    "figure",
+    "import ipywidgets\n"
+    "other = ipywidgets.FloatSlider(min=-2, max=2, step=0.5)\n"
+    "link = ipywidgets.link((figure, 'shift'), (other, 'value'))\nother",
+]
+
+pytestmark = pytest.mark.needs_chromium
+
+
+def wait_for(url, seconds=60):
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            return urllib.request.urlopen(url, timeout=2).read()
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.2)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """The address of a JupyterLab that serves a folder with two notebooks."""
+    folder = tmp_path_factory.mktemp("lab")
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(source) for source in CELLS],
+        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}},
+    )
+    nbformat.write(notebook, folder / "live.ipynb")
+    (folder / "chapter.ipynb").write_bytes(CHAPTER.read_bytes())
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = [
+        f"--ServerApp.root_dir={folder}",
+        f"--ServerApp.port={port}",
+        "--ServerApp.ip=127.0.0.1",
+        "--ServerApp.open_browser=False",
+        "--ServerApp.allow_root=True",
+        "--IdentityProvider.token=",
+        "--LabApp.expose_app_in_browser=True",
+        "--LabApp.news_url=None",
+    ]
+    # a state directory of its own: what this machine trusts or remembers plays no part
+    private = {
+        name: str(tmp_path_factory.mktemp(name.lower()))
+        for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTERLAB_WORKSPACES_DIR")
+    }
+    with (folder / "server.log").open("w") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "jupyterlab", *options],
+            env={**os.environ, **private, "PYTHONPATH": str(ROOT)},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        wait_for(f"http://127.0.0.1:{port}/api")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(timeout=20)
+
+
+def open_notebook(browser, lab, name):
+    page = browser.new_page(viewport={"width": 1280, "height": 1000})
+    page.goto(f"{lab}/lab/workspaces/{Path(name).stem}/tree/{name}", timeout=90_000)
+    page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=90_000)
+    return page
+
+
+@pytest.fixture(scope="module")
+def live(browser, lab):
+    """A page whose notebook has run: two views of one figure and a linked FloatSlider."""
+    page = open_notebook(browser, lab, "live.ipynb")
+    page.wait_for_function("jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel")
+    page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells')")
+    page.wait_for_selector(".noUi-handle", timeout=90_000)
+    page.wait_for_function("document.querySelectorAll('.dit-live').length === 2")
+    yield page
+    page.close()
+
+
+def python(page, code):
+    """What `code` prints in the notebook's own kernel."""
+    return page.evaluate(
+        """async (code) => {
+          const kernel = jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+          const run = kernel.requestExecute({ code });
+          let printed = "";
+          run.onIOPub = ({ header, content }) => {
+            if (header.msg_type === "stream") printed += content.text;
+            if (header.msg_type === "error") printed += content.evalue;
+          };
+          await run.done;
+          return printed.trim();
+        }""",
+        code,
+    )
+
+
+def sliders(page, label):
+    return page.get_by_role("slider", name=re.compile(label))
+
+
+def test_moving_the_slider_changes_python(live):
+    python(live, "figure.scale = 0.0")
+    slider = sliders(live, "scale").first
+    live.wait_for_function("e => e.value === '0'", arg=slider.element_handle())
+    slider.click()  # its middle is 0; the notebook gives the focus to what was clicked
+    slider.press("ArrowRight")
+    live.wait_for_function("e => e.value === '0.05'", arg=slider.element_handle())
+    live.wait_for_timeout(300)
+    assert float(python(live, "print(figure.scale)")) == pytest.approx(0.05)
+
+
+def test_setting_python_moves_the_slider_in_both_views(live):
+    python(live, "figure.scale = 1.25")
+    for view in range(2):
+        handle = sliders(live, "scale").nth(view).element_handle()
+        live.wait_for_function("e => e.value === '1.25'", arg=handle)
+
+
+def test_two_views_stay_in_step(live):
+    first, second = sliders(live, "scale").nth(0), sliders(live, "scale").nth(1)
+    first.focus()
+    first.press("ArrowLeft")
+    live.wait_for_function(
+        "([a, b]) => a.value === b.value",
+        arg=[first.element_handle(), second.element_handle()],
+    )
+    drawn = live.get_by_role("status").filter(has_text="before layer norm").all_text_contents()
+    assert len(set(drawn)) == 1
+
+
+def test_a_linked_float_slider_drives_the_figure(live):
+    python(live, "other.value = 0.5")
+    handle = live.locator(".noUi-handle")
+    handle.focus()
+    handle.press("ArrowRight")
+    shift = sliders(live, "shift").first.element_handle()
+    live.wait_for_function("e => e.value === '1'", arg=shift)
+    assert python(live, "print(figure.shift, other.value)") == "1.0 1.0"
+
+
+def test_a_notebook_that_was_opened_and_not_run_shows_pictures(browser, lab):
+    page = open_notebook(browser, lab, "chapter.ipynb")
+    figure = page.locator(".dit-figure img, .dit-figure .dit-live").first
+    page.evaluate(
+        """() => {
+          const notebook = jupyterapp.shell.currentWidget.content;
+          const cells = notebook.model.cells;
+          for (let i = 0; i < cells.length; i++)
+            if (cells.get(i).sharedModel.source.includes("Figure()")) notebook.activeCellIndex = i;
+          return notebook.scrollToItem(notebook.activeCellIndex);
+        }"""
+    )
+    figure.wait_for(state="visible", timeout=30_000)
+    assert figure.evaluate("e => e.tagName !== 'IMG' || e.naturalWidth > 100")
+    assert not BROKEN.search(page.locator(".jp-Notebook").inner_text())
+    page.close()
+
+
+def test_the_notebook_as_a_code_host_shows_it_has_pictures_and_no_error():
+    """Code hosts render the stored outputs and strip scripts and styles."""
+    notebook = nbformat.read(CHAPTER, as_version=4)
+    assert "widgets" not in notebook.metadata
+    page, _ = HTMLExporter(sanitize_html=True, exclude_input=True).from_notebook_node(notebook)
+    figures = [
+        output
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        if "dit-figure" in json.dumps(output.get("data", {}).get("text/html", ""))
+    ]
+    assert figures
+    for output in figures:
+        assert "image/png" in output.data
+        assert "application/vnd.jupyter.widget-view+json" not in output.data
+    assert not BROKEN.search(page)

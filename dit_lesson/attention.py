@@ -51,9 +51,8 @@ class SelfAttention(nn.Module):
 
     def _split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         _require_tokens("SelfAttention", "x", x, self.proj.in_features)
-        return rearrange(
-            self.qkv(x), "b n (three h d) -> three b h n d", three=3, h=self.num_heads
-        ).unbind(0)
+        queries, keys, values = self.qkv(x).chunk(3, dim=-1)
+        return tuple(_heads(part, self.num_heads) for part in (queries, keys, values))
 
     def forward(self, x: Tensor) -> Tensor:
         """What every token collects from all tokens, (B, N, D)."""
@@ -90,11 +89,8 @@ class CrossAttention(nn.Module):
             len(x) == len(context),
             f"CrossAttention: context has {len(context)} samples, expected {len(x)} as in x",
         )
-        queries = rearrange(self.q(x), "b n (h d) -> b h n d", h=self.num_heads)
-        keys, values = rearrange(
-            self.kv(context), "b m (two h d) -> two b h m d", two=2, h=self.num_heads
-        ).unbind(0)
-        return queries, keys, values
+        queries, (keys, values) = self.q(x), self.kv(context).chunk(2, dim=-1)
+        return tuple(_heads(part, self.num_heads) for part in (queries, keys, values))
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         """What every token collects from the context, (B, N, D)."""
@@ -140,6 +136,10 @@ def attention_maps(model: nn.Module, *inputs: Tensor) -> dict[str, Tensor]:
         for hook in hooks:
             hook.remove()
     return maps
+
+
+def _heads(x: Tensor, num_heads: int) -> Tensor:
+    return rearrange(x, "b n (h d) -> b h n d", h=num_heads)
 
 
 def _require_heads(function: str, hidden_size: int, num_heads: int) -> None:

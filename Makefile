@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 
 .DEFAULT_GOAL := help
-.PHONY: help environment book test lab notebooks text train clean
+.PHONY: help environment book test lab notebooks text train bench clean
 
 help:  ## explain the commands
 	@sed -n 's/^\([a-z]*\):.*  ## /  make \1@/p' Makefile | awk -F@ '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -28,6 +28,9 @@ text: environment  ## write the chapters as Markdown text, to edit them (one: ma
 
 train: environment  ## train again the weights that ship with the package (about ten minutes)
 	@$(BIN)/python -m dit_lesson.weights.make_weights
+
+bench: environment  ## time the four designs on this CPU beside diffusers' model of the same size
+	@$(BIN)/python -m tests.bench_designs
 
 clean:  ## remove the built book and all caches (.venv stays; delete it to start afresh)
 	rm -rf _build .pytest_cache .ruff_cache .hypothesis

@@ -79,6 +79,16 @@ def test_the_difference_grows_with_time_and_vanishes_with_the_released_settings(
     assert relative_difference(model, 999, True) < 1e-10
 
 
+def test_with_weights_of_the_released_size_their_settings_cost_a_few_percent():
+    torch.manual_seed(0)
+    model = DiT(input_size=8, hidden_size=384, depth=12, num_heads=6).double().eval()
+    for parameter in model.parameters():
+        if not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.02)
+    assert 0.01 < relative_difference(model, 500, False) < 0.04
+    assert 0.02 < relative_difference(model, 999, False) < 0.08
+
+
 def test_our_positions_are_theirs_too():
     from diffusers.models.embeddings import PatchEmbed
 

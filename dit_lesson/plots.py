@@ -96,3 +96,139 @@ def token_stages(
         row = stage[token]
         below.set_xlabel(f"mean {row.mean():.2f}, std {row.std():.2f}")
     return figure
+
+
+def position_table(
+    table: np.ndarray, similarity: np.ndarray, token: int
+) -> matplotlib.figure.Figure:
+    """Draw position embeddings (N, D) beside one token's similarity to all, on their grid."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8))
+    plt.close(figure)
+    rows, columns = similarity.shape
+    left.imshow(similarity, cmap=SIGNED, vmin=-1, vmax=1)
+    row, column = divmod(token, columns)
+    left.add_patch(plt.Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, linewidth=2))
+    left.set(title="similarity to the framed token", xlabel="column", ylabel="row")
+    left.spines[:].set_visible(True)
+    matrix(right, table, 1, "position embeddings")
+    right.add_patch(
+        plt.Rectangle((-0.5, token - 0.5), table.shape[1], 1, fill=False, linewidth=1.5)
+    )
+    right.set(xlabel=f"features D = {table.shape[1]}", ylabel=f"tokens N = {rows * columns}")
+    return figure
+
+
+def patch_stages(
+    latent: np.ndarray,
+    tokens: np.ndarray,
+    output: np.ndarray,
+    pictures: tuple[np.ndarray, np.ndarray],
+    patch_size: int,
+) -> matplotlib.figure.Figure:
+    """Draw a latent (4, H, W), its tokens (N, F), what is read back, and both decoded.
+
+    The four channels stand in a square, two above two; the latents have deviation 1.
+    """
+    figure, axes = plt.subplots(1, 5, figsize=(12, 2.9))
+    plt.close(figure)
+    limit = 3
+    for place, channels, title in ((1, latent, "latent, 4 channels"), (3, output, "read back")):
+        (a, b), (c, d) = channels[:2], channels[2:]
+        patch_grid(axes[place], np.block([[a, b], [c, d]]) / limit, patch_size, title)
+        for line in (axes[place].axhline, axes[place].axvline):
+            line(latent.shape[1] - 0.5, color="black", linewidth=2)
+    matrix(axes[2], tokens, limit, "tokens")
+    axes[2].set(xlabel=f"features {tokens.shape[1]}", ylabel=f"tokens N = {tokens.shape[0]}")
+    names = ("the latent, decoded", "read back, decoded")
+    for place, picture, title in zip((0, 4), pictures, names, strict=True):
+        axes[place].imshow(picture, cmap="gray_r", vmin=-1, vmax=1)
+        axes[place].set(xticks=[], yticks=[], title=title)
+        axes[place].spines[:].set_visible(True)
+    return figure
+
+
+def image_row(
+    images: Sequence[np.ndarray], titles: Sequence[str], limit: float = 1
+) -> matplotlib.figure.Figure:
+    """Draw images (H, W) of signed values side by side, zero white."""
+    figure, axes = plt.subplots(1, len(images), figsize=(2 * len(images), 2.3), squeeze=False)
+    plt.close(figure)
+    for place, image, title in zip(axes[0], images, titles, strict=True):
+        matrix(place, image, limit, title)
+        place.set_aspect("equal")
+    return figure
+
+
+def point_clouds(
+    clouds: Sequence[np.ndarray], titles: Sequence[str], limit: float = 2.5
+) -> matplotlib.figure.Figure:
+    """Draw clouds of points (n, 2) side by side, on the same axes."""
+    figure, axes = plt.subplots(
+        1, len(clouds), figsize=(3 * len(clouds), 3.2), squeeze=False, sharex=True, sharey=True
+    )
+    plt.close(figure)
+    for place, cloud, title in zip(axes[0], clouds, titles, strict=True):
+        place.plot(*np.asarray(cloud).T, ".", markersize=3, color=COLOURS["data"])
+        place.set(title=title, xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
+    return figure
+
+
+def noised_digit(
+    panels: dict[str, np.ndarray],
+    alpha_bars: dict[str, np.ndarray],
+    chosen: str,
+    progress: float,
+    flow_time: float,
+) -> matplotlib.figure.Figure:
+    """Draw images (H, W), the schedules' alpha bar over their steps, and time running both ways.
+
+    The chosen schedule is drawn bold and marked at ``progress``, the share of its steps.
+    """
+    figure, axes = plt.subplots(2, 4, figsize=(11, 5.6))
+    plt.close(figure)
+    for place, (title, image) in zip(axes.flat, panels.items(), strict=False):
+        matrix(place, image, 2, title)
+        place.set_aspect("equal")
+    curve, ruler = axes[1, 2:]
+    for (name, kept), dashes in zip(alpha_bars.items(), ("-", "--", ":"), strict=True):
+        width = 2.5 if name == chosen else 1
+        share = np.arange(len(kept)) / len(kept)
+        curve.plot(share, kept, dashes, color=COLOURS["data"], linewidth=width, label=name)
+    curve.axvline(progress, color="black", linewidth=1)
+    curve.set(xlabel="share of the steps", title=r"signal left $\bar\alpha_t$")
+    curve.legend(fontsize=8)
+    for height, time, ends in (
+        (1, flow_time, ("data", "noise")),
+        (0, 1 - flow_time, ("noise", "data")),
+    ):
+        ruler.plot([0, 1], [height, height], color=COLOURS["data"])
+        ruler.plot([time], [height], "o", color="black")
+        ruler.annotate(f"t = {time:.2f}", (time, height + 0.15), ha="center")
+        for place, text in zip((0, 1), ends, strict=True):
+            ruler.annotate(text, (place, height - 0.3), ha="center", fontsize=9)
+    ruler.set(
+        title="the same mixture, time both ways",
+        ylim=(-0.6, 1.6),
+        xlim=(-0.15, 1.15),
+        xticks=[0, 1],
+        yticks=[],
+    )
+    ruler.spines["left"].set_visible(False)
+    return figure
+
+
+def block_stages(
+    names: Sequence[str], stages: Sequence[np.ndarray], token: int
+) -> matplotlib.figure.Figure:
+    """Draw the tokens (N, D) at the stages of a block in two rows, one token's row framed."""
+    columns = (len(stages) + 1) // 2
+    figure, axes = plt.subplots(2, columns, figsize=(2.4 * columns, 5))
+    plt.close(figure)
+    for place in axes.flat[len(stages) :]:
+        place.axis("off")
+    for place, name, stage in zip(axes.flat, names, stages, strict=False):
+        matrix(place, stage, 3, name)
+        place.add_patch(
+            plt.Rectangle((-0.5, token - 0.5), stage.shape[1], 1, fill=False, linewidth=1.5)
+        )
+    return figure

@@ -6,7 +6,9 @@ import torch
 from torch.nn import functional as F
 
 from dit_lesson import numpy_dit
+from dit_lesson.diffusion import alpha_bar, linear_betas
 from dit_lesson.patches import patchify
+from dit_lesson.positions import sincos_1d, sincos_2d
 from tests import javascript
 
 pytestmark = pytest.mark.needs_node
@@ -20,6 +22,7 @@ WEIGHT, BIAS = random.normal(size=(6, 8)), random.normal(size=6)
 Q, K, V = random.normal(size=(3, 5, 8))
 KEYS2, VALUES2 = random.normal(size=(2, 3, 8))
 IMAGE = random.normal(size=(6, 4))
+BETAS = np.linspace(1e-4, 2e-2, 30)
 
 
 def heads(rows, count=2):
@@ -60,6 +63,20 @@ CASES = {
         numpy_dit.timestep_embedding(np.array([637.0]), 16)[0],
         None,
     ),
+    "positionEmbedding": (
+        ("positionEmbedding", 37.5, 16, 500),
+        sincos_1d([37.5], 16, period=500)[0],
+        None,
+    ),
+    "gridEmbedding": (("gridEmbedding", 3, 5, 12), sincos_2d(12, 3, 5), None),
+    "linearBetas": (("linearBetas", 100), None, linear_betas(100)),
+    "linearBetas, not rescaled": (
+        ("linearBetas", 100, False),
+        None,
+        linear_betas(100, rescale=False),
+    ),
+    "alphaBar": (("alphaBar", BETAS), np.cumprod(1 - BETAS), alpha_bar(torch.tensor(BETAS))),
+    "mix": (("mix", 0.6, X, -0.8, FAR), 0.6 * X - 0.8 * FAR, None),
     "patchify": (("patchify", IMAGE, 2), patchify(IMAGE[None, None], 2)[0], None),
 }
 
@@ -92,3 +109,23 @@ def test_attention_equals_torch(queries, keys, values):
     np.testing.assert_allclose(two["output"], attend(queries, keys, values, 2), atol=1e-5)
     assert np.shape(two["weights"]) == (2, len(queries), len(keys))
     np.testing.assert_allclose(np.sum(two["weights"], axis=-1), 1, atol=1e-12)
+
+
+def test_self_attention_mlp_and_gate_equal_numpy():
+    size = {"attn.qkv": (24, 8), "attn.proj": (8, 8), "mlp.fc1": (32, 8), "mlp.fc2": (8, 32)}
+    weights = {f"{name}.weight": random.normal(size=shape) for name, shape in size.items()}
+    weights |= {f"{name}.bias": random.normal(size=rows) for name, (rows, _) in size.items()}
+    plain = {name: value.tolist() for name, value in weights.items()}
+    attended, transformed, added = javascript.call(
+        "core",
+        [
+            ("selfAttention", X.tolist(), plain, 2),
+            ("mlp", X.tolist(), plain),
+            ("gated", X.tolist(), FAR.tolist(), SHIFT.tolist()),
+        ],
+    )
+    expected = numpy_dit.self_attention(X[None], numpy_dit.below(weights, "attn"), 2)[0]
+    np.testing.assert_allclose(attended["output"], expected, rtol=0, atol=1e-5)
+    expected = numpy_dit.mlp(X, numpy_dit.below(weights, "mlp"))
+    np.testing.assert_allclose(transformed, expected, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(added, X + SHIFT * FAR, rtol=0, atol=1e-5)

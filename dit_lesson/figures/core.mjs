@@ -96,6 +96,29 @@ export function multiHeadAttention(queries, keys, values, numHeads) {
   return { weights: heads.map((result) => result.weights), output };
 }
 
+// A layer's numbers come by the names of the checkpoints: weights["attn.qkv.weight"], ...
+
+// Multi-head self-attention with its projections; returns the output and who looks at whom.
+export function selfAttention(rows, weights, numHeads, name = "attn") {
+  const all = linear(rows, weights[`${name}.qkv.weight`], weights[`${name}.qkv.bias`]);
+  const width = rows[0].length;
+  const part = (i) => all.map((row) => row.slice(i * width, (i + 1) * width));
+  const heads = multiHeadAttention(part(0), part(1), part(2), numHeads);
+  const output = linear(heads.output, weights[`${name}.proj.weight`], weights[`${name}.proj.bias`]);
+  return { weights: heads.weights, output };
+}
+
+// W2 GELU(W1 x + b1) + b2 for every token
+export function mlp(rows, weights, name = "mlp") {
+  const hidden = linear(rows, weights[`${name}.fc1.weight`], weights[`${name}.fc1.bias`]).map(gelu);
+  return linear(hidden, weights[`${name}.fc2.weight`], weights[`${name}.fc2.bias`]);
+}
+
+// x + gate * branch, the same gate for every token
+export function gated(rows, branch, gate) {
+  return rows.map((row, n) => Float64Array.from(row, (value, i) => value + gate[i] * branch[n][i]));
+}
+
 // [cos(t w_i), sin(t w_i)], w_i = maxPeriod^(-i / (dim / 2)): cos comes first
 export function timestepEmbedding(t, dim, maxPeriod = 10000) {
   const half = dim / 2;
@@ -118,4 +141,104 @@ export function patchify(image, patchSize) {
     }
   }
   return tokens;
+}
+
+// [sin(m w_i), cos(m w_i)] for a position m: the two halves of timestepEmbedding, swapped
+export function positionEmbedding(position, dim, maxPeriod = 10000) {
+  const other = timestepEmbedding(position, dim, maxPeriod);
+  const embedding = new Float64Array(dim);
+  embedding.set(other.subarray(dim / 2));
+  embedding.set(other.subarray(0, dim / 2), dim / 2);
+  return embedding;
+}
+
+// (rows * columns, dim), row by row: the column's embedding first, then the row's
+export function gridEmbedding(rows, columns, dim, maxPeriod = 10000) {
+  const axis = (length) =>
+    Array.from({ length }, (_, m) => positionEmbedding(m, dim / 2, maxPeriod));
+  const [down, across] = [axis(rows), axis(columns)];
+  return down.flatMap((y) =>
+    across.map((x) => {
+      const embedding = new Float64Array(dim);
+      embedding.set(x);
+      embedding.set(y, dim / 2);
+      return embedding;
+    }),
+  );
+}
+
+// Where a token keeps channel, row and column of its patch: the channel counts fastest in the
+// order "p,p,C", slowest in "C,p,p"
+export function featureIndex({ channel, row, column }, patchSize, numChannels, order) {
+  const pixel = row * patchSize + column;
+  return order === "C,p,p" ? channel * patchSize ** 2 + pixel : pixel * numChannels + channel;
+}
+
+// featureIndex undone
+export function featurePlace(feature, patchSize, numChannels, order) {
+  const channelFirst = order === "C,p,p";
+  const inner = channelFirst ? patchSize ** 2 : numChannels;
+  const [outside, inside] = [Math.floor(feature / inner), feature % inner];
+  const [channel, pixel] = channelFirst ? [outside, inside] : [inside, outside];
+  return { channel, row: Math.floor(pixel / patchSize), column: pixel % patchSize };
+}
+
+// (C, H, W) -> (N, p * p * C): the patches of all channels, the features in the given order
+export function patchifyChannels(channels, patchSize, order = "p,p,C") {
+  const each = channels.map((channel) => patchify(channel, patchSize));
+  return each[0].map((pixels, n) =>
+    Float64Array.from({ length: pixels.length * channels.length }, (_, feature) => {
+      const { channel, row, column } = featurePlace(feature, patchSize, channels.length, order);
+      return each[channel][n][row * patchSize + column];
+    }),
+  );
+}
+
+// (N, p * p * C) -> (C, H, W): the inverse of patchifyChannels with the same order
+export function unpatchify(tokens, patchSize, height, width, order = "p,p,C") {
+  const numChannels = tokens[0].length / patchSize ** 2;
+  return Array.from({ length: numChannels }, (_, channel) =>
+    Array.from({ length: height }, (_, y) =>
+      Float64Array.from({ length: width }, (_, x) => {
+        const token = Math.floor(y / patchSize) * (width / patchSize) + Math.floor(x / patchSize);
+        const place = { channel, row: y % patchSize, column: x % patchSize };
+        return tokens[token][featureIndex(place, patchSize, numChannels, order)];
+      }),
+    ),
+  );
+}
+
+// Tokens, parameters and MACs of an adaLN-Zero DiT as in the paper: r = 4, variances learned,
+// 1000 classes and the null class; counting.py has the same by part
+export function ditCost({ inputSize, patchSize, hiddenSize: d, depth, channels = 4 }) {
+  const tokens = (inputSize / patchSize) ** 2;
+  const patch = patchSize ** 2 * channels;
+  const modulation = (6 * depth + 2) * d;
+  const embedders = (patch + 1) * d + (256 + 1) * d + (d + 1) * d + 1001 * d;
+  const block = 4 * (d + 1) * d + 8 * d ** 2 + 5 * d;
+  return {
+    tokens,
+    parameters: embedders + modulation * (d + 1) + depth * block + (d + 1) * 2 * patch,
+    macs:
+      tokens * 3 * patch * d + 256 * d + d ** 2 + modulation * d +
+      depth * (12 * tokens * d ** 2 + 2 * tokens ** 2 * d),
+  };
+}
+
+// beta from 1e-4 to 2e-2 in equal steps; rescaled, a short schedule adds as much noise
+export function linearBetas(numSteps, rescale = true) {
+  const factor = rescale ? 1000 / numSteps : 1;
+  const slope = (2e-2 - 1e-4) / (numSteps - 1);
+  return Float64Array.from({ length: numSteps }, (_, t) => factor * (1e-4 + slope * t));
+}
+
+// The share of the data's variance that is left at each step: the product of all 1 - beta
+export function alphaBar(betas) {
+  let kept = 1;
+  return Float64Array.from(betas, (beta) => (kept *= 1 - beta));
+}
+
+// a x + b y for two matrices
+export function mix(a, x, b, y) {
+  return x.map((row, n) => Float64Array.from(row, (value, i) => a * value + b * y[n][i]));
 }

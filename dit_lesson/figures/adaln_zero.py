@@ -1,0 +1,96 @@
+"""Chapter 10's figure: the gates fade the two branches of a block in."""
+
+from typing import Any, ClassVar
+
+import matplotlib.figure
+import numpy as np
+import traitlets
+
+from dit_lesson import plots
+from dit_lesson.figures.adaptive_layer_norm import HIDDEN_SIZE, PATCH_SIZE, small_digits
+from dit_lesson.figures.base import Figure
+from dit_lesson.numpy_dit import below, layer_norm, mlp, modulate, self_attention
+from dit_lesson.patches import patchify
+
+NUM_HEADS = 2
+STAGES = (
+    "tokens x",
+    "modulated",
+    "attention",
+    "x + gate attention",
+    "modulated again",
+    "MLP",
+    "x out",
+)
+
+
+def random_block() -> dict[str, Any]:
+    """An untrained attention and MLP of width 16, rounded for the page."""
+    random = np.random.default_rng(1)
+    shapes = {
+        "attn.qkv": (3 * HIDDEN_SIZE, HIDDEN_SIZE),
+        "attn.proj": (HIDDEN_SIZE, HIDDEN_SIZE),
+        "mlp.fc1": (4 * HIDDEN_SIZE, HIDDEN_SIZE),
+        "mlp.fc2": (HIDDEN_SIZE, 4 * HIDDEN_SIZE),
+    }
+    weights = {}
+    for name, (rows, columns) in shapes.items():
+        weights[f"{name}.weight"] = random.normal(0, columns**-0.5, (rows, columns)).round(3)
+        weights[f"{name}.bias"] = np.zeros(rows)
+    return {name: value.tolist() for name, value in weights.items()}
+
+
+class AdaLNZeroFigure(Figure):
+    """One adaLN-Zero block with random weights on the tokens of a digit.
+
+    `shift_msa`, `scale_msa` and `gate_msa` act on the attention branch, the three with `_mlp` on
+    the MLP branch, each on all features alike.
+    """
+
+    caption: ClassVar[str] = (
+        "A block with random weights on sixteen tokens (rows) of sixteen features (columns). "
+        "Above, the attention branch; below, the MLP branch. With both gates at 0 what comes out "
+        "is what went in, whatever the branches compute."
+    )
+
+    shift_msa = traitlets.Float(0.0, min=-2, max=2).tag(sync=True, figure=True)
+    scale_msa = traitlets.Float(0.0, min=-2, max=2).tag(sync=True, figure=True)
+    gate_msa = traitlets.Float(0.5, min=-2, max=2).tag(sync=True, figure=True)
+    shift_mlp = traitlets.Float(0.0, min=-2, max=2).tag(sync=True, figure=True)
+    scale_mlp = traitlets.Float(0.0, min=-2, max=2).tag(sync=True, figure=True)
+    gate_mlp = traitlets.Float(0.5, min=-2, max=2).tag(sync=True, figure=True)
+    digit = traitlets.Int(3, min=0, max=9).tag(sync=True, figure=True)
+    token = traitlets.Int(5, min=0, max=15).tag(sync=True, figure=True)
+    digits = traitlets.List().tag(sync=True, figure=True)
+    block = traitlets.Dict().tag(sync=True, figure=True)
+
+    def __init__(self, **traits: Any) -> None:
+        super().__init__(digits=small_digits().tolist(), block=random_block(), **traits)
+
+    def stages(self) -> list[np.ndarray]:
+        """The seven (16, 16) matrices of tokens that the panels show."""
+        image = np.asarray(self.digits[self.digit]) / 127.5 - 1
+        weights = {name: np.asarray(value) for name, value in self.block.items()}
+        one = np.ones(HIDDEN_SIZE)
+        x = patchify(image[None, None], PATCH_SIZE)[0]
+        modulated = modulate(layer_norm(x), self.shift_msa * one, self.scale_msa * one)
+        attended = self_attention(modulated[None], below(weights, "attn"), NUM_HEADS)[0]
+        between = x + self.gate_msa * attended
+        again = modulate(layer_norm(between), self.shift_mlp * one, self.scale_mlp * one)
+        transformed = mlp(again, below(weights, "mlp"))
+        out = between + self.gate_mlp * transformed
+        return [x, modulated, attended, between, again, transformed, out]
+
+    def summary(self) -> str:
+        """How far the tokens that leave are from those that came."""
+        x, *_, out = self.stages()
+        distance = np.sqrt(np.mean((out - x) ** 2))
+        return (
+            f"A block with gates {self.gate_msa:.2f} (attention) and {self.gate_mlp:.2f} (MLP) on "
+            f"the tokens of a digit {self.digit}: out differs from x by {distance:.2f} on average "
+            f"(root mean square)."
+        )
+
+    def picture(self) -> matplotlib.figure.Figure:
+        """The seven panels in two rows, one a branch."""
+        return plots.block_stages(STAGES, self.stages(), self.token)

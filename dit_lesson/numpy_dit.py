@@ -14,17 +14,24 @@ def layer_norm(x: np.ndarray, eps: float = 1e-6) -> np.ndarray:
 
     $\mu$ and $\sigma^2$ are the mean and the (biased, 1/D) variance of one token's D features.
     There is no learned scale or shift. The variance is taken from the centred values, so a
-    large mean costs no precision.
+    large mean costs no precision, and a token without variance becomes exactly 0.
 
-    Args: x (..., D), floating point; eps, added to the variance.
+    Args: x (..., D), float32 or float64 (float16 cannot hold the squares); eps, added to the
+    variance.
     Returns: the shape and dtype of x.
-    Raises: ValueError if x is not a finite floating-point array with at least one axis, or if
-    eps is negative.
+    Raises: ValueError if x is not a finite NumPy array of these dtypes with at least one axis, or
+    if eps is negative.
     Source: Ba et al. 2016; eps = 1e-6 and no affine parameters as in DiT.
     """
     require_array("layer_norm", "x", x, "... D")
+    require(
+        x.dtype in (np.float32, np.float64),
+        f"layer_norm: x has dtype {x.dtype}, expected NumPy's float32 or float64",
+    )
     require(eps >= 0, f"layer_norm: eps is {eps}, expected at least 0")
     centred = x - x.mean(axis=-1, keepdims=True)
+    # the mean is rounded in units of x: where x is large, what that leaves is taken off as well
+    centred = centred - centred.mean(axis=-1, keepdims=True)
     variance = (centred**2).mean(axis=-1, keepdims=True)
     return centred / np.sqrt(variance + x.dtype.type(eps))
 
@@ -59,7 +66,8 @@ def silu(x: np.ndarray) -> np.ndarray:
     Args: x of any shape. Returns: the shape and dtype of x.
     Source: DiT, appendix A (the activation before every modulation layer).
     """
-    return x / (1 + np.exp(-x))
+    with np.errstate(over="ignore"):  # far below 0 the exponential is infinite, and SiLU is 0
+        return x / (1 + np.exp(-x))
 
 
 def linear(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:

@@ -27,6 +27,8 @@ def adaptive(x, c, weight, bias, swap=False, one=1.0, activate=silu, norm=layer_
     return norm(x) * (one + scale[:, None]) + shift[:, None]
 
 
+GAMMA, BETA = np.random.default_rng(7).random((2, 6))
+
 CASES = [
     (check.check_layer_norm, layer_norm, "right"),
     (check.check_layer_norm, lambda x: x - mean(x) / (var(x) + 1e-6), "parentheses"),
@@ -43,10 +45,26 @@ CASES = [
     (check.check_layer_norm, lambda x: x / np.sqrt(var(x) + 1e-6), "mean is still there"),
     (check.check_layer_norm, lambda x: layer_norm(x.swapaxes(1, 2)).swapaxes(1, 2), "wrong axis"),
     (check.check_layer_norm, lambda x: layer_norm(x.reshape(-1)).reshape(x.shape), "wrong axis"),
-    (check.check_layer_norm, lambda x: 0.5 * layer_norm(x) + 0.1, "at index"),
+    (check.check_layer_norm, lambda x: 0.5 * layer_norm(x) + 0.1, "still applied"),
+    (check.check_layer_norm, lambda x: layer_norm(x) * GAMMA + BETA, "still applied"),
+    (check.check_layer_norm, lambda x: layer_norm(x) ** 3, "at index"),
     (check.check_layer_norm, lambda x: (x - mean(x)) / np.sqrt(x * 0 - 1), "NaN"),
     (check.check_layer_norm, lambda x: mean(x), r"returned shape \(4, 5, 1\)"),
     (check.check_layer_norm, lambda: None, "raised TypeError"),
+    (check.check_layer_norm, lambda x: print(end=""), "returned None, expected an array"),
+    (check.check_modulate, modulate, "right"),
+    (check.check_modulate, lambda x, b, g: x * g[:, None] + b[:, None], "1 \\+ is missing"),
+    (check.check_modulate, lambda x, b, g: modulate(x, g, b), "swapped"),
+    (check.check_modulate, lambda x, b, g: x * (1 + g) + b, "Token n got"),
+    (check.check_modulate, lambda x, b, g: x * (1 + g[:, None]) + b, "Token n got"),
+    (check.check_modulate, lambda x, b, g: x * (1 + g) + b[:, None], "Token n got"),
+    (
+        check.check_modulate,
+        lambda x, b, g: (x + b[:, None]) * (1 + g[:, None]),
+        "The shift is scaled as well",
+    ),
+    (check.check_modulate, lambda x, b, g: x * (1 + g[..., None]) + b, "raised ValueError"),
+    (check.check_modulate, lambda x, b, g: x, "at index"),
     (check.check_adaptive_layer_norm, adaptive, "right"),
     (
         check.check_adaptive_layer_norm,
@@ -72,6 +90,12 @@ CASES = [
         lambda x, c, w, b: layer_norm(x) * (1 + c) + c,
         "raised ValueError",
     ),
+    (
+        check.check_adaptive_layer_norm,
+        lambda *a: adaptive(*a, norm=lambda x: layer_norm(x) * GAMMA + BETA),
+        "The norm has a scale or shift of its own",
+    ),
+    (check.check_adaptive_layer_norm, lambda x, c, w, b: x, "at index"),
     (check.check_modulation_cost, lambda d, k, n: n * k * d * (d + 1), "right"),
     (check.check_modulation_cost, lambda d, k, n: n * k * d * d, "biases are missing"),
     (check.check_modulation_cost, lambda d, k, n: k * d * (d + 1), "one block"),
@@ -95,3 +119,16 @@ def test_compare_accepts_tensors_and_numbers(capsys):
     compare("x", lambda: torch.ones(2), [], np.ones(2), [], "Good.")
     compare("x", lambda: 3, [], 3, [], "Good.")
     assert capsys.readouterr().out == "x: right. Good.\n" * 2
+
+
+def test_compare_keeps_its_inputs_and_one_line(capsys):
+    given = np.ones(2)
+
+    def writes(x):
+        x += 1
+        raise RuntimeError("first line\n  second line")
+
+    compare("x", writes, [given], given, [], "Good.")
+    assert np.array_equal(given, np.ones(2))
+    expected = "x: your function raised RuntimeError: first line second line; expected it"
+    assert capsys.readouterr().out == f"{expected} to return an array of shape (2,).\n"

@@ -1,9 +1,12 @@
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn import functional as F
 
 from dit_lesson.norms import (
     AdaptiveLayerNorm,
@@ -51,6 +54,33 @@ def test_hard_rows(row, dtype):
     np.testing.assert_allclose(result, reference(torch.tensor(x)), atol=TOLERANCE[dtype], rtol=0)
     if len(set(row)) == 1:
         assert np.array_equal(result, np.zeros_like(x))
+
+
+@given(st.floats(-1e6, 1e6, width=32), widths, dtypes)
+def test_a_token_without_variance_becomes_exactly_zero(value, width, dtype):
+    x = np.full((2, width), value, dtype)
+    assert np.array_equal(layer_norm(x), np.zeros_like(x))
+    assert np.array_equal(plain_layer_norm(width)(torch.tensor(x)).numpy(), np.zeros_like(x))
+
+
+@given(st.floats(-1e6, 1e6), widths, dtypes, st.integers(0, 2**32 - 1))
+def test_the_mean_costs_no_precision(mean, width, dtype, seed):
+    """Against exact rational arithmetic on the same, already rounded, numbers."""
+    x = (mean + np.random.default_rng(seed).normal(size=width)).astype(dtype)
+    exact = [Fraction(float(value)) for value in x]
+    centred = [value - sum(exact) / width for value in exact]
+    variance = sum(value**2 for value in centred) / width
+    expected = np.array([float(value) for value in centred]) / np.sqrt(float(variance) + 1e-6)
+    np.testing.assert_allclose(layer_norm(x), expected, rtol=0, atol=TOLERANCE[dtype])
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_silu_equals_torch_far_from_zero_and_without_a_warning(dtype):
+    x = np.array([-1e4, -800, -90, -3, -0.0, 1e-8, 2, 100, 1e4], dtype)
+    result = silu(x)
+    assert result.dtype == dtype
+    np.testing.assert_allclose(result, F.silu(torch.tensor(x)), rtol=1e-6, atol=TOLERANCE[dtype])
 
 
 def test_a_huge_mean_costs_no_precision():
@@ -123,6 +153,9 @@ X = np.zeros((2, 3, 4))
         (lambda: layer_norm(np.array([1.0, np.nan])), "x holds NaN or infinite values"),
         (lambda: layer_norm(np.array([1.0, np.inf])), "x holds NaN or infinite values"),
         (lambda: layer_norm(np.zeros((0, 4))), r"x is empty, its shape is \(0, 4\)"),
+        (lambda: layer_norm(X.astype(np.float16)), "dtype float16, expected NumPy's float32 or"),
+        (lambda: layer_norm(torch.zeros(3)), "dtype torch.float32, expected NumPy's float32"),
+        (lambda: layer_norm(X, eps=np.nan), "eps is nan, expected at least 0"),
         (lambda: layer_norm(X, eps=-1.0), "eps is -1.0, expected at least 0"),
         (lambda: modulate(X, X[:, 0], X[0]), r"scale has shape \(3, 4\), expected \(2, 4\)"),
         (lambda: modulate(X, X, X[:, 0]), r"shift has shape \(2, 3, 4\), expected \(2, 4\)"),

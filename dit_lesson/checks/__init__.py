@@ -5,6 +5,7 @@ that it can name the mistake instead of only saying "wrong".
 """
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -21,19 +22,31 @@ def compare(
 ) -> None:
     """Print one sentence: what is right with ``function(*arguments)``, or what is wrong.
 
-    ``mistakes`` are pairs (what the mistake computes, the sentence that names it).
+    ``mistakes`` are pairs (what the mistake computes, the sentence that names it). Where a mistake
+    has free numbers of its own, the first is a function: from a result of the expected shape to
+    the nearest result that the mistake can give.
     """
     expected = np.asarray(expected)
+    wanted = "a number" if expected.ndim == 0 else f"an array of shape {expected.shape}"
     try:
-        result = np.asarray(function(*arguments), dtype=float)
+        # a copy, since the function may write into what it is given
+        returned = function(*deepcopy(arguments))
+        result = np.asarray(returned, dtype=float)
     except Exception as error:
+        reason = " ".join(str(error).split())
         print(
-            f"{name}: your function raised {type(error).__name__}: {error}; expected it to return "
-            f"{'a number' if expected.ndim == 0 else f'an array of shape {expected.shape}'}."
+            f"{name}: your function raised {type(error).__name__}: {reason}; "
+            f"expected it to return {wanted}."
         )
+        return
+    if returned is None:
+        print(f"{name}: not yet. It returned None, expected {wanted}: is there a return?")
         return
 
     def equals(value: Any) -> bool:
+        if callable(value):
+            comparable = result.shape == expected.shape and np.isfinite(result).all()
+            value = value(result) if comparable else np.nan
         value = np.asarray(value, dtype=float)
         return value.shape == result.shape and np.allclose(
             result, value, rtol=tolerance, atol=tolerance

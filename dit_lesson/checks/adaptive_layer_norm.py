@@ -13,6 +13,19 @@ TOKENS = random.normal(2.0, 3.0, size=(2, 5, 6))
 TOKENS[0, 0] = 4.0  # a token without variance
 CONDITION = random.normal(size=(2, 6))
 WEIGHT, BIAS = random.normal(size=(12, 6)), random.normal(size=12)
+IMAGES, CHUNKS = random.normal(size=(3, 3, 6)), random.normal(size=(2, 3, 6))
+
+
+def fit_affine(normalised: np.ndarray, result: np.ndarray) -> np.ndarray:
+    """``gamma * normalised + beta`` with the numbers per feature that come nearest to result."""
+    width = normalised.shape[-1]
+    nearest = []
+    for feature, target in zip(
+        normalised.reshape(-1, width).T, result.reshape(-1, width).T, strict=True
+    ):
+        basis = np.stack([feature, np.ones_like(feature)], axis=1)
+        nearest.append(basis @ np.linalg.lstsq(basis, target, rcond=None)[0])
+    return np.stack(nearest, axis=1).reshape(result.shape)
 
 
 def check_layer_norm(function: Callable[..., Any]) -> None:
@@ -49,6 +62,12 @@ def check_layer_norm(function: Callable[..., Any]) -> None:
                 "The wrong axis: each token is normalised over its own features, the last axis.",
             )
         )
+    mistakes.append(
+        (
+            lambda result: fit_affine(layer_norm(x), result),
+            "It normalises, but a scale or shift per feature is still applied: leave both out.",
+        )
+    )
     compare(
         "check_layer_norm",
         function,
@@ -56,6 +75,35 @@ def check_layer_norm(function: Callable[..., Any]) -> None:
         layer_norm(x),
         mistakes,
         "Every token has mean 0 and deviation 1, and a flat token becomes 0.",
+    )
+
+
+def check_modulate(function: Callable[..., Any]) -> None:
+    """Check ``function(x, shift, scale)``, one affine map for all tokens of an image."""
+    # as many images as tokens: NumPy then accepts a missing token axis without a word
+    x, (shift, scale) = IMAGES, CHUNKS
+    per_token = "Token n got the shift or scale of image n: put in the token axis, [:, None, :]."
+    mistakes = [
+        (
+            x * scale[:, None] + shift[:, None],
+            "The 1 + is missing: at scale 0 your function would erase every token.",
+        ),
+        (modulate(x, scale, shift), "Shift and scale are swapped."),
+        (x * (1 + scale) + shift, per_token),
+        (x * (1 + scale[:, None]) + shift, per_token),
+        (x * (1 + scale) + shift[:, None], per_token),
+        (
+            (x + shift[:, None]) * (1 + scale[:, None]),
+            "The shift is scaled as well: multiply first, then add the shift.",
+        ),
+    ]
+    compare(
+        "check_modulate",
+        function,
+        [x, shift, scale],
+        modulate(x, shift, scale),
+        mistakes,
+        "All tokens of an image share one map, and at shift = scale = 0 it changes nothing.",
     )
 
 
@@ -89,6 +137,14 @@ def check_adaptive_layer_norm(function: Callable[..., Any]) -> None:
         (
             layer_norm(modulate(TOKENS, shift, scale)),
             "The order is reversed: normalise first, then scale and shift.",
+        ),
+        (
+            lambda result: modulate(
+                fit_affine(normalised, (result - shift[:, None]) / (1 + scale[:, None])),
+                shift,
+                scale,
+            ),
+            "The norm has a scale or shift of its own: the condition alone sets them.",
         ),
     ]
     compare(

@@ -232,3 +232,24 @@ def block_stages(
             plt.Rectangle((-0.5, token - 0.5), stage.shape[1], 1, fill=False, linewidth=1.5)
         )
     return figure
+
+
+def by_depth(curves: dict[str, np.ndarray], titles: Sequence[str]) -> matplotlib.figure.Figure:
+    """Draw quantities by depth: for each name an array (seeds, quantities, depth + 1).
+
+    A line is the median over the seeds, its band goes from the smallest to the largest.
+    """
+    figure, axes = plt.subplots(1, len(titles), figsize=(5 * len(titles), 3.4))
+    plt.close(figure)
+    dashes = ("-", "--", ":", "-.")
+    for place, quantity, title in zip(axes, range(len(titles)), titles, strict=True):
+        for (name, values), dash in zip(curves.items(), dashes, strict=False):
+            seeds = values[:, quantity]
+            depth = np.arange(seeds.shape[1])
+            (line,) = place.plot(depth, np.median(seeds, axis=0), dash, linewidth=2, label=name)
+            place.fill_between(
+                depth, seeds.min(axis=0), seeds.max(axis=0), color=line.get_color(), alpha=0.2
+            )
+        place.set(title=title, xlabel="blocks passed", ylabel="root mean square", yscale="log")
+    axes[0].legend()
+    return figure

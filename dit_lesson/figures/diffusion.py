@@ -1,0 +1,111 @@
+"""Chapter 2's figure: a digit at every noise level, and what the network is asked for."""
+
+from typing import Any, ClassVar
+
+import matplotlib.figure
+import numpy as np
+import traitlets
+
+from dit_lesson import plots
+from dit_lesson.data import load_digits
+from dit_lesson.diffusion import alpha_bar, linear_betas
+from dit_lesson.figures.base import Figure
+
+SCHEDULES = {"full": (1000, True), "short": (100, False), "rescaled": (100, True)}
+NAMES = {
+    "full": "1000 steps",
+    "short": "100 steps, not rescaled",
+    "rescaled": "100 steps, rescaled",
+}
+TARGETS = {"noise": "the noise", "data": "the data", "velocity": "the velocity"}
+
+
+def one_of_each() -> np.ndarray:
+    """The first training digit of each class, (10, 28, 28), 0 to 255."""
+    images, labels = load_digits("train")
+    return images[[int(np.flatnonzero(labels == digit)[0]) for digit in range(10)]]
+
+
+def fixed_noise() -> np.ndarray:
+    """One sample of standard normal noise, (28, 28), rounded for the page."""
+    return np.random.default_rng(0).normal(size=(28, 28)).round(2)
+
+
+class DiffusionFigure(Figure):
+    """A digit, one fixed noise, and their mixture at time `t` of 1000.
+
+    `schedule` says how many steps lie on the way and whether a short way is rescaled;
+    `target` what the network is asked for.  The same proportions on the straight path of
+    flow matching are given for both directions of time.
+    """
+
+    caption: ClassVar[str] = (
+        "A digit, a noise and their mixture at step t, with what the network is asked for; "
+        "the signal that three schedules leave, and the signal-to-noise ratio; "
+        "the same proportions on the straight path, with time running both ways. "
+        "The background colour is zero."
+    )
+
+    t = traitlets.Int(300, min=0, max=999).tag(sync=True, figure=True)
+    schedule = traitlets.Enum(list(SCHEDULES), "full").tag(sync=True, figure=True)
+    target = traitlets.Enum(list(TARGETS), "noise").tag(sync=True, figure=True)
+    digit = traitlets.Int(3, min=0, max=9).tag(sync=True, figure=True)
+    digits = traitlets.List().tag(sync=True, figure=True)
+    noise = traitlets.List().tag(sync=True, figure=True)
+
+    def __init__(self, **traits: Any) -> None:
+        constants = {"digits": one_of_each().tolist(), "noise": fixed_noise().tolist()}
+        super().__init__(**constants, **traits)
+
+    def stages(self) -> dict[str, Any]:
+        """All that the figure shows: the step, its numbers, and images (28, 28)."""
+        steps, rescale = SCHEDULES[self.schedule]
+        step = self.t * steps // 1000
+        kept = float(alpha_bar(linear_betas(steps, rescale=rescale))[step])
+        data = np.asarray(self.digits[self.digit]) / 127.5 - 1
+        noise = np.asarray(self.noise)
+        signal, rest = np.sqrt(kept), np.sqrt(1 - kept)
+        flow_time = rest / (signal + rest)
+        return {
+            "step": step,
+            "alphaBar": kept,
+            "snr": kept / (1 - kept),
+            "data": data,
+            "noise": noise,
+            "mixed": signal * data + rest * noise,
+            "target": {"noise": noise, "data": data, "velocity": noise - data}[self.target],
+            "flowTime": flow_time,
+            "straight": (1 - flow_time) * data + flow_time * noise,
+            "noiseAtOne": noise - data,
+            "noiseAtZero": data - noise,
+        }
+
+    def summary(self) -> str:
+        """The step, the signal left, and the same proportions in flow time."""
+        now = self.stages()
+        return (
+            f"A digit {self.digit} at step {now['step']} of {NAMES[self.schedule]}: "
+            f"{now['alphaBar']:.1%} of its variance is left, a signal-to-noise ratio of "
+            f"{now['snr']:.2g}; the network is asked for {TARGETS[self.target]}. In flow "
+            f"matching these proportions have t = {now['flowTime']:.2f} with the noise at 1 and "
+            f"t = {1 - now['flowTime']:.2f} with the noise at 0."
+        )
+
+    def picture(self) -> matplotlib.figure.Figure:
+        """Six images, the schedules' curves and the two directions of time."""
+        now = self.stages()
+        panels = {
+            "data": now["data"],
+            "noise": now["noise"],
+            "their mixture": now["mixed"],
+            f"asked for: {TARGETS[self.target]}": now["target"],
+            "velocity, noise at 1": now["noiseAtOne"],
+            "velocity, noise at 0": now["noiseAtZero"],
+        }
+        curves = {
+            NAMES[name]: alpha_bar(linear_betas(steps, rescale=rescale)).numpy()
+            for name, (steps, rescale) in SCHEDULES.items()
+        }
+        return plots.noised_digit(
+            panels, curves, NAMES[self.schedule], self.t / 1000, now["flowTime"]
+        )

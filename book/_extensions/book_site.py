@@ -1,0 +1,238 @@
+"""Makes the theme's pages self-contained, light and accessible.
+
+Jupyter Book and its theme load an icon font, a live-code loader and half a dozen scripts on every
+page.  This extension replaces what the book needs (icons, folded blocks, MathJax) by something
+smaller that is served with the book, and leaves out the rest.  `tests/test_pages.py` holds the
+pages to it.
+"""
+
+import hashlib
+import importlib
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+from bs4 import BeautifulSoup, Tag
+from icons import ICONS
+from sphinx.application import Sphinx
+from sphinx.config import Config
+from sphinx.errors import ConfigError
+
+# thebe needs a server and loads itself from elsewhere; <details> folds without a script
+UNUSED_EXTENSIONS = ("sphinx_thebe", "sphinx_togglebutton", "sphinx_comments")
+UNUSED_FILES = re.compile(r"fontawesome|thebe|togglebutton|exercise\.css")
+UNUSED_OUTPUT = ("**/*.map", "scripts/fontawesome.*", "vendor", "*macros.html", "locales")
+WORD = re.compile(r"[\w-]+")
+CLASS = re.compile(r"\.(-?[A-Za-z_](?:[\w-]|\\.)*)")
+SELECTOR_COMMA = re.compile(r",(?![^(\[]*[)\]])")
+BRACE = re.compile(r"[{}]")
+MATHJAX_PARTS = (
+    "startup.js",
+    "core.js",
+    "input/tex-base.js",
+    "input/tex/extensions/ams.js",
+    "input/tex/extensions/color.js",
+    "input/tex/extensions/configmacros.js",
+    "input/tex/extensions/newcommand.js",
+    "output/chtml.js",
+    "output/chtml/fonts/tex.js",
+    "output/chtml/fonts/woff-v2",
+    "a11y/assistive-mml.js",
+)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Connects the steps below to Sphinx."""
+    for listeners in app.events.listeners.values():
+        listeners[:] = [
+            listener
+            for listener in listeners
+            if not listener.handler.__module__.startswith(UNUSED_EXTENSIONS)
+        ]
+    code = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+    # Sphinx writes every page anew when this changes
+    app.add_config_value("book_site_version", hashlib.sha256(code).hexdigest(), "html")
+    app.connect("config-inited", set_theme_options)
+    app.connect("builder-inited", repair_every_page)
+    app.connect("html-page-context", drop_unused_files, priority=900)
+    app.connect("build-finished", finish_static_files)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def set_theme_options(app: Sphinx, config: Config) -> None:
+    """Chooses the theme's options; buttons that leave the book exist only with an address."""
+    options = config.html_theme_options
+    options |= {
+        "footer_content_items": [],
+        "pygments_light_style": "a11y-high-contrast-light",
+        "pygments_dark_style": "a11y-high-contrast-dark",
+        "search_bar_text": "Search this book",
+        "show_toc_level": 2,
+    }
+    config.html_context["default_mode"] = "auto"
+    address = os.environ.get("BOOK_REPOSITORY_URL", "").rstrip("/")
+    if not address:
+        return
+    if not re.fullmatch(r"https://github\.com/[\w.-]+/[\w.-]+", address):
+        raise ConfigError(
+            f"BOOK_REPOSITORY_URL is {address!r}; expected https://github.com/OWNER/NAME"
+        )
+    options |= {
+        "repository_url": address,
+        "use_repository_button": True,
+        "use_source_button": True,
+        "use_issues_button": True,
+        "launch_buttons": {"colab_url": "https://colab.research.google.com"},
+    }
+
+
+def drop_unused_files(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: object
+) -> None:
+    """Links only the style sheets and scripts that this page uses."""
+    body = context.get("body", "")
+
+    def used(file: Any) -> bool:
+        name = str(getattr(file, "filename", file) or "")
+        if "design" in name:
+            return "sd-" in body
+        return not UNUSED_FILES.search(name)
+
+    for kind in ("css_files", "script_files"):
+        context[kind] = [file for file in context.get(kind, []) if used(file)]
+
+
+def repair_every_page(app: Sphinx) -> None:
+    """Passes each rendered page through `repair` before Sphinx writes it."""
+    templates = getattr(app.builder, "templates", None)
+    if templates is None:  # a builder without pages, such as linkcheck
+        return
+    render = templates.render
+
+    def render_and_repair(template: str, context: dict[str, Any]) -> str:
+        text = render(template, context)
+        return repair(text) if template.endswith(".html") else text
+
+    templates.render = render_and_repair
+
+
+def repair(page: str) -> str:
+    """The page with inline icons, native folding, and names for what has none."""
+    soup = BeautifulSoup(page, "html.parser")
+    for script in soup.select('script[src*="fontawesome"], link[href*="fontawesome"]'):
+        script.decompose()
+    if not soup.select_one("#search-results"):  # the index is for the page that searches
+        for script in soup.select('script[src*="searchindex"], script[src*="searchtools"]'):
+            script.decompose()
+    for icon in soup.select('i[class*="fa-"], span[class*="fa-"]'):
+        draw(soup, icon)
+    for header in soup.select(
+        "#pst-header"
+    ):  # hidden by this theme, yet scripts ask for its height
+        header.clear()
+    for part in soup.select("#exercise-content, #solution-content"):  # one in every exercise
+        del part["id"]
+    for entry in soup.select(".citation-list, .citation"):  # roles that ARIA has given up
+        del entry["role"]
+    for block in soup.select("div.admonition.dropdown"):
+        fold(soup, block)
+    for link in soup.select('a[href*="_sources/"]'):
+        link["download"] = ""
+        del link["target"]
+    for button in soup.select("button[title]:not([aria-label]), a.btn[title]:not([aria-label])"):
+        if not button.get_text(strip=True):
+            button["aria-label"] = button["title"]
+    for button in soup.select("button.sidebar-toggle"):
+        button["type"] = "button"
+    return str(soup)
+
+
+def draw(soup: BeautifulSoup, icon: Tag) -> None:
+    """Replaces a place-holder of the icon font by the drawing itself."""
+    names = [name.removeprefix("fa-") for name in icon["class"] if name.startswith("fa-")]
+    known = [name for name in names if name in ICONS]
+    if not known:
+        raise ConfigError(f"icons.py has no drawing for the theme's icon {icon['class']}")
+    attributes = {
+        "xmlns": "http://www.w3.org/2000/svg",
+        "viewBox": "0 0 24 24",
+        "class": ["icon", *(name for name in icon["class"] if not name.startswith("fa"))],
+        "aria-hidden": "true",
+        "focusable": "false",
+    }
+    attributes |= {name: value for name, value in icon.attrs.items() if name.startswith("data-")}
+    svg = soup.new_tag("svg", attrs=attributes)
+    svg.append(soup.new_tag("path", d=ICONS[known[0]]))
+    icon.replace_with(svg)
+
+
+def fold(soup: BeautifulSoup, block: Tag) -> None:
+    """Makes a folded block a <details>, which needs no script, opens by keyboard and prints."""
+    block.name = "details"
+    title = block.find("p", class_="admonition-title")
+    title.name = "summary"
+    for link in title.select("a"):  # a title that folds can hold no other control
+        link.unwrap()
+
+
+def finish_static_files(app: Sphinx, failure: Exception | None) -> None:
+    """Adds MathJax to the built book and removes what no page asks for."""
+    if failure or app.builder.format != "html":
+        return
+    static = Path(app.outdir, "_static")
+    package = Path(importlib.import_module("sphinx-mathjax-offline").__file__).parent
+    for part in MATHJAX_PARTS:
+        source, target = package / "static" / "mathjax" / part, static / "mathjax" / part
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, dirs_exist_ok=True)
+        else:
+            shutil.copyfile(source, target)
+    slim_style_sheets(Path(app.outdir))
+    for pattern in UNUSED_OUTPUT:
+        for path in static.glob(pattern):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def slim_style_sheets(book: Path) -> None:
+    """Keeps the rules whose classes some page or script names; Bootstrap alone has thousands."""
+    sources = [*book.rglob("*.html"), *book.glob("_static/**/*.js")]
+    words = {word for path in sources for word in WORD.findall(path.read_text("utf8"))}
+    for path in book.glob("_static/**/*.css"):
+        path.write_text(slim(path.read_text("utf8"), words), "utf8")
+
+
+def slim(css: str, words: set[str]) -> str:
+    """The style sheet without the selectors that ask for a class not among the words."""
+    kept = []
+    position = 0
+    css = re.sub(r"/\*.*?\*/", "", css, flags=re.DOTALL)
+    while (opening := css.find("{", position)) >= 0:
+        # statements such as @charset stand before a rule and end in a semicolon
+        *statements, prelude = css[position:opening].rsplit(";", 1)
+        kept += [f"{statement};" for statement in statements]
+        closing = matching_brace(css, opening)
+        body, position = css[opening + 1 : closing], closing + 1
+        prelude = prelude.strip()
+        if prelude.startswith(("@media", "@supports", "@layer")):
+            body = slim(body, words)
+        elif prelude.startswith("@font-face"):
+            body = "" if "fontawesome" in body else body
+        elif not prelude.startswith("@"):
+            selectors = SELECTOR_COMMA.split(prelude)
+            prelude = ",".join(s for s in selectors if words.issuperset(CLASS.findall(s)))
+        if prelude and body.strip():
+            kept.append(f"{prelude}{{{body}}}")
+    return "".join(kept)
+
+
+def matching_brace(css: str, opening: int) -> int:
+    """The position of the brace that closes the one at `opening`."""
+    depth = 0
+    for brace in BRACE.finditer(css, opening):
+        depth += 1 if brace[0] == "{" else -1
+        if depth == 0:
+            return brace.start()
+    raise ValueError("slim: a style sheet has an opening brace without a closing one")

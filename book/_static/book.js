@@ -1,0 +1,32 @@
+// What the book's pages need beyond the theme, each a few lines.
+
+// A region that scrolls must be reachable by keyboard.
+const regions =
+  "div.math, mjx-container[display], .pst-scrollable-table-container, .highlight pre, .cell_output .output";
+const mark = () => {
+  for (const region of document.querySelectorAll(regions)) {
+    const scrolls =
+      region.scrollWidth > region.clientWidth || region.scrollHeight > region.clientHeight;
+    if (scrolls) region.tabIndex = 0;
+    else region.removeAttribute("tabindex");
+  }
+};
+new ResizeObserver(mark).observe(document.body);
+addEventListener("load", () => globalThis.MathJax?.startup?.promise?.then(mark));
+
+// A page on the disk may not read its neighbours, so search shows titles without excerpts.
+if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
+
+// Paper shows what a page folds away.
+addEventListener("beforeprint", () => {
+  for (const block of document.querySelectorAll("details:not([open])")) {
+    block.open = true;
+    block.dataset.closeAfterPrint = "";
+  }
+});
+addEventListener("afterprint", () => {
+  for (const block of document.querySelectorAll("[data-close-after-print]")) {
+    block.open = false;
+    delete block.dataset.closeAfterPrint;
+  }
+});

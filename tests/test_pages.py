@@ -1,0 +1,257 @@
+"""Every page of the built book, in a real browser with the network cut.
+
+`make test` builds the book first.
+"""
+
+import re
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import axe_playwright_python
+import pytest
+from bs4 import BeautifulSoup
+
+from tests.browser import BOOK, browser, site, visit
+
+__all__ = ["browser", "site"]
+
+FOLDERS = ("book", "notebooks")
+PAGES = [f"{name}/{path.name}" for name in FOLDERS for path in sorted((BOOK / name).glob("*.html"))]
+PAGES += [name for name in ("genindex.html", "search.html") if (BOOK / name).exists()]
+CHAPTERS = [name for name in PAGES if name.startswith("notebooks/")]
+WIDTHS = (320, 375, 1280)
+CHAPTER = "notebooks/09-adaptive-layer-norm.html"  # the one whose controls are driven
+CHAPTER_BYTES = 1_500_000
+AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js").read_text("utf8")
+RULES = {
+    "light": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]},
+    "dark": {"type": "rule", "values": ["color-contrast"]},  # all that a theme can change
+}
+RUN_AXE = """async (runOnly) => {
+  // the glyphs of a formula are hidden from screen readers, which read its MathML instead
+  const context = { exclude: [["mjx-math"]] };
+  const found = await axe.run(context, { runOnly, resultTypes: ["violations"] });
+  return found.violations.flatMap(({ id, nodes }) =>
+    nodes.map((node) => `${id}: ${node.html.slice(0, 200)} ${node.any[0]?.message ?? ""}`));
+}"""
+STILL = "*, ::before, ::after { transition: none !important; animation: none !important }"
+
+pytestmark = pytest.mark.needs_chromium
+
+
+def show(page, theme, width):
+    page.set_viewport_size({"width": width, "height": 900})
+    page.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
+
+
+@pytest.fixture(scope="module", params=PAGES)
+def opened(request, browser, site):
+    seen = visit(browser, site + request.param)
+    seen.name = request.param
+    yield seen
+    seen.page.context.close()
+
+
+def test_the_book_is_built():
+    assert CHAPTER in PAGES, "no chapter in _build/html: run `make book` first"
+
+
+def test_page_asks_for_nothing_beyond_the_book(opened):
+    assert opened.foreign == []
+    assert opened.errors == []
+
+
+def test_mathematics_is_rendered(opened):
+    formulas = opened.page.locator(".math")
+    assert opened.page.locator(".math mjx-container").count() == formulas.count()
+    assert opened.page.locator("mjx-merror, [data-mjx-error]").count() == 0
+
+
+def test_chapter_is_light(opened):
+    if opened.name in CHAPTERS:
+        assert opened.weight() <= CHAPTER_BYTES
+
+
+def test_nothing_scrolls_sideways(opened):
+    for width in WIDTHS:
+        show(opened.page, "light", width)
+        wide = opened.page.evaluate("document.documentElement.scrollWidth")
+        assert wide <= width, f"{wide} px wide in a window of {width} px"
+
+
+def test_axe_finds_no_violation(opened):
+    opened.page.add_style_tag(content=STILL)
+    opened.page.evaluate(AXE)
+    found = set()
+    for width in WIDTHS[1:]:
+        for theme, rules in RULES.items():
+            show(opened.page, theme, width)
+            lines = opened.page.evaluate(RUN_AXE, rules)
+            found |= {f"{theme} {width}: {line}" for line in lines}
+    assert not found, "\n".join(sorted(found))
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page_opens_from_disk(browser, name):
+    seen = visit(browser, (BOOK / name).as_uri())
+    assert (seen.foreign, seen.errors) == ([], [])
+    formulas = seen.page.locator(".math").count()
+    assert seen.page.locator(".math mjx-container").count() == formulas
+    seen.page.context.close()
+
+
+@pytest.fixture(scope="module")
+def soups():
+    return {
+        name: BeautifulSoup((BOOK / name).read_text("utf8"), "html.parser")
+        for name in [*PAGES, "index.html"]
+    }
+
+
+def test_every_link_leads_somewhere(soups):
+    identities = {name: {tag["id"] for tag in soup.select("[id]")} for name, soup in soups.items()}
+    broken = []
+    for name, soup in soups.items():
+        for tag in soup.select("a[href], link[href], script[src], img[src]"):
+            address = tag.get("href") or tag.get("src")
+            parts = urlsplit(address)
+            if parts.scheme or parts.netloc or not (parts.path or parts.fragment):
+                continue
+            target = (BOOK / name).parent / unquote(parts.path) if parts.path else BOOK / name
+            if not target.resolve().is_file():
+                broken.append(f"{name}: {address}")
+                continue
+            anchors = identities.get(target.resolve().relative_to(BOOK.resolve()).as_posix())
+            fragment = unquote(parts.fragment)
+            if fragment and anchors is not None and fragment not in anchors:
+                broken.append(f"{name}: {address}")
+    assert not broken
+
+
+def test_every_identity_is_unique(soups):
+    for name, soup in soups.items():
+        names = [tag["id"] for tag in soup.select("[id]")]
+        assert len(names) == len(set(names)), name
+
+
+def test_every_picture_has_a_text(soups):
+    for name, soup in soups.items():
+        for picture in soup.select("img"):
+            assert (picture.get("alt") or "").strip(), f"{name}: {str(picture)[:200]}"
+
+
+def test_pages_hold_no_live_code_loader():
+    for name in PAGES:
+        page = (BOOK / name).read_text("utf8")
+        assert not re.search(r"THEBE|require\.js|unpkg|jsdelivr|cdnjs", page), name
+
+
+PRESS_EVERY_BUTTON = """async () => {
+  const dead = [];
+  const note = (what) => { document.body.dataset.pressed = what + Math.random(); };
+  window.print = () => note("print");
+  Element.prototype.requestFullscreen = () => note("fullscreen");
+  const shown = [...document.querySelectorAll("button")].filter(
+    (button) => button.checkVisibility() && !button.closest(".dit-figure, dialog"));
+  for (const button of shown) {
+    let effects = 0;
+    const watch = new MutationObserver((records) => { effects += records.length; });
+    watch.observe(document, { attributes: true, childList: true, subtree: true });
+    button.click();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    watch.disconnect();
+    if (!effects) dead.push(button.outerHTML.slice(0, 200));
+    for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
+  }
+  return { pressed: shown.length, dead };
+}"""
+
+
+@pytest.fixture
+def chapter(browser, site):
+    seen = visit(browser, site + CHAPTER, viewport={"width": 1280, "height": 900})
+    yield seen.page
+    seen.page.context.close()
+
+
+@pytest.mark.parametrize("width", WIDTHS[1:])
+def test_no_button_is_dead(chapter, width):
+    show(chapter, "light", width)
+    result = chapter.evaluate(PRESS_EVERY_BUTTON)
+    assert result["pressed"] >= 4
+    assert result["dead"] == []
+
+
+def test_theme_switch_changes_the_page(chapter):
+    ground = "getComputedStyle(document.body).backgroundColor"
+    grounds = set()
+    for _ in range(3):
+        chapter.locator(".article-header-buttons .theme-switch-button").click()
+        grounds.add(chapter.evaluate(ground))
+    assert len(grounds) == 2
+    chosen = chapter.evaluate("document.documentElement.dataset.mode")
+    chapter.reload()
+    assert chapter.evaluate("document.documentElement.dataset.mode") == chosen
+
+
+def test_sidebar_hides_and_comes_back(chapter):
+    sidebar = chapter.locator("#pst-primary-sidebar")
+    toggle = chapter.locator(".bd-header-article .primary-toggle")
+    wide = sidebar.bounding_box()
+    toggle.click()
+    chapter.wait_for_timeout(500)
+    assert not sidebar.is_visible() or sidebar.bounding_box() != wide
+    toggle.click()
+    chapter.wait_for_timeout(500)
+    assert sidebar.bounding_box() == wide
+
+
+def test_menu_on_a_small_screen_opens_and_closes_by_keyboard(chapter):
+    show(chapter, "light", 375)
+    link = chapter.locator("#pst-primary-sidebar-modal a", has_text="Glossary")
+    chapter.locator(".bd-header-article .primary-toggle").focus()
+    chapter.keyboard.press("Enter")
+    link.wait_for(state="visible")
+    chapter.keyboard.press("Escape")
+    link.wait_for(state="hidden")
+
+
+def test_search_finds_a_word_of_a_chapter(chapter, site):
+    chapter.keyboard.press("Control+k")
+    chapter.locator("#pst-search-dialog input").fill("modulate")
+    chapter.keyboard.press("Enter")
+    chapter.wait_for_url("**/search.html?q=modulate")
+    chapter.locator("#search-results li a").first.wait_for()
+    links = [link.get_attribute("href") for link in chapter.locator("#search-results li a").all()]
+    assert any(Path(CHAPTER).name in link for link in links)
+
+
+def test_search_works_from_disk(browser):
+    seen = visit(browser, (BOOK / "search.html").as_uri() + "?q=modulate")
+    seen.page.locator("#search-results li a").first.wait_for()
+    assert (seen.foreign, seen.errors) == ([], [])
+    seen.page.context.close()
+
+
+def test_chapter_can_be_downloaded_as_a_notebook(chapter):
+    chapter.locator(".dropdown-download-buttons button").first.click()
+    with chapter.expect_download() as download:
+        chapter.locator(".btn-download-source-button").click()
+    assert download.value.suggested_filename == Path(CHAPTER).with_suffix(".ipynb").name
+
+
+def test_solutions_are_folded_and_open_by_keyboard(chapter):
+    solution = chapter.locator("details.solution").first
+    summary = solution.locator("summary").first
+    assert solution.get_attribute("open") is None
+    summary.focus()
+    chapter.keyboard.press("Enter")
+    assert solution.get_attribute("open") is not None
+    assert solution.locator(".cell").first.is_visible()
+
+
+def test_solutions_are_open_on_paper(chapter):
+    chapter.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert chapter.locator("details:not([open])").count() == 0
+    chapter.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert chapter.locator("details.solution[open]").count() == 0

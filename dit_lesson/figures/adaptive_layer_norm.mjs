@@ -111,8 +111,8 @@ function render({ model, el }) {
       name: "mode",
       label: "set by",
       options: [
-        ["direct", "your hand: one number each"],
-        ["condition", "a condition: t and class, through a linear layer"],
+        ["direct", "your hand"],
+        ["condition", "a condition: t, class"],
       ],
     }),
     menu(model, { name: "digit", label: "digit", options: Array.from({ length: 10 }, (_, i) => [i, String(i)]) }),
@@ -162,7 +162,7 @@ function render({ model, el }) {
       heatmap(map, all[i], { limit: LIMIT, palette, row: state.token });
       histogram(spread, all[i], { limit: LIMIT + 1, palette });
       const row = all[i][state.token];
-      note.textContent = `mean ${format(mean(row))}, std ${format(std(row))}`;
+      note.textContent = `mean ${format(mean(row))}\nstd ${format(std(row))}`;
     });
     const last = all[3][state.token];
     said.textContent =

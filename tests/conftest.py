@@ -4,11 +4,16 @@ import os
 import shutil
 
 import pytest
+from hypothesis import settings
 
 from notebooks import FIXED_ENVIRONMENT  # .ci/notebooks.py
 
 # before any test imports NumPy or torch: two test processes share two cores
 os.environ.update(FIXED_ENVIRONMENT)
+
+# the same examples in every run; a slow machine is no failure
+settings.register_profile("book", deadline=None, derandomize=True)
+settings.load_profile("book")
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHROMIUM = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)

@@ -44,6 +44,7 @@ CASES = [
     (check.check_layer_norm, lambda x: x - mean(x), "nothing is divided"),
     (check.check_layer_norm, lambda x: x / np.sqrt(var(x) + 1e-6), "mean is still there"),
     (check.check_layer_norm, lambda x: layer_norm(x.swapaxes(1, 2)).swapaxes(1, 2), "wrong axis"),
+    (check.check_layer_norm, lambda x: layer_norm(x.T).T, "wrong axis"),
     (check.check_layer_norm, lambda x: layer_norm(x.reshape(-1)).reshape(x.shape), "wrong axis"),
     (check.check_layer_norm, lambda x: 0.5 * layer_norm(x) + 0.1, "still applied"),
     (check.check_layer_norm, lambda x: layer_norm(x) * GAMMA + BETA, "still applied"),
@@ -101,6 +102,7 @@ CASES = [
     (check.check_modulation_cost, lambda d, k, n: k * d * (d + 1), "one block"),
     (check.check_modulation_cost, lambda d, k, n: n * (k * d * d + d), "one bias for each"),
     (check.check_modulation_cost, lambda d, k, n: n * d * (d + 1), "not D"),
+    (check.check_modulation_cost, lambda d, k, n: 2 * n * k * d * (d + 1), "Twice too many"),
     (check.check_modulation_cost, lambda d, k, n: 7, "expected 1.064e"),
 ]
 

@@ -7,6 +7,8 @@ import pytest
 import torch
 from torch import nn
 
+from dit_lesson.data import load_digits, scale_digits
+from dit_lesson.models import ViT
 from dit_lesson.training import load_weights, read_card, save_weights, shift_images, train
 
 X = torch.randn(64, 3, generator=torch.Generator().manual_seed(0))
@@ -152,6 +154,18 @@ def test_a_file_that_is_no_safetensors_gets_one_sentence(saved):
 def test_an_unknown_name_lists_the_known_ones(saved):
     with pytest.raises(FileNotFoundError, match="name is 'smal', expected one of: small"):
         load_weights("smal", saved[1])
+
+
+def test_shipped_vit_names_held_out_digits_as_its_card_says():
+    card = read_card("vit")
+    model = ViT(**card["arguments"])
+    model.load_state_dict(load_weights("vit"))
+    images, labels = load_digits("test")
+    with torch.no_grad():
+        named = model.eval()(torch.from_numpy(scale_digits(images))).argmax(dim=1).numpy()
+    right = (named == labels).mean()
+    assert right == pytest.approx(card["metrics"]["test_accuracy"], abs=0.003)
+    assert right >= 0.95
 
 
 # --- refusals -----------------------------------------------------------------------------

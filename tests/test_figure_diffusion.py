@@ -66,7 +66,7 @@ def diffusion(open_page):
 def compare(figure, python):
     now = python.stages()
     kept = now["alphaBar"]
-    pixel = [now[name][14][14] for name in ("data", "noise", "mixed")]
+    pixel = [now[name][8][8] for name in ("data", "noise", "mixed")]
     flow = [now["flowTime"], 1 - now["flowTime"]]
     expected = [kept, kept**0.5, (1 - kept) ** 0.5, now["snr"], *flow, *pixel]
     shown = np.ravel(list(table_rows(figure).values()))

@@ -133,7 +133,7 @@ function render({ model, el }) {
   const details = numbers("The numbers at this step", (box) => {
     const { step, alphaBar: kept, snr, flowTime, data, noise, mixed } = stages(read());
     table(box, {
-      caption: `Step ${step}; the pixel in row 14, column 14`,
+      caption: `Step ${step}; the pixel in row 8, column 8`,
       columns: ["", "value"],
       rows: [
         ["signal left", kept],
@@ -142,9 +142,9 @@ function render({ model, el }) {
         ["signal-to-noise ratio", snr],
         ["flow time, noise at 1", flowTime],
         ["flow time, noise at 0", 1 - flowTime],
-        ["pixel, data", data[14][14]],
-        ["pixel, noise", noise[14][14]],
-        ["pixel, mixture", mixed[14][14]],
+        ["pixel, data", data[8][8]],
+        ["pixel, noise", noise[8][8]],
+        ["pixel, mixture", mixed[8][8]],
       ],
     });
   });
@@ -152,11 +152,16 @@ function render({ model, el }) {
   const ratios = Object.fromEntries(
     Object.entries(CURVES).map(([name, kept]) => [name, kept.map((a) => Math.log10(a / (1 - a)))]),
   );
+  let lastKey = "";
   const draw = () => {
     const state = read();
     const now = stages(state);
     const palette = colours(el);
-    for (const name of images) heatmap(canvases[name], now[name], { limit: LIMIT, palette });
+    // most images stay as they are while t moves: they are drawn when something else changed
+    const key = [state.digit, state.target, el.clientWidth, ...palette.ends].join();
+    for (const name of key === lastKey ? ["mixed", "straight"] : images)
+      heatmap(canvases[name], now[name], { limit: LIMIT, palette });
+    lastKey = key;
     const common = { chosen: state.schedule, progress: state.t / 1000, palette };
     drawCurves(signalCurve, { ...common, curves: CURVES, bottom: 0, top: 1, marks: [[0, "0"], [0.5, "0.5"], [1, "1"]] });
     drawCurves(ratioCurve, { ...common, curves: ratios, bottom: -5, top: 4, marks: [[3, "1000"], [0, "1"], [-3, "0.001"]] });

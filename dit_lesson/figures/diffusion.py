@@ -7,8 +7,8 @@ import numpy as np
 import traitlets
 
 from dit_lesson import plots
-from dit_lesson.data import load_digits
 from dit_lesson.diffusion import alpha_bar, linear_betas
+from dit_lesson.figures.adaptive_layer_norm import small_digits
 from dit_lesson.figures.base import Figure
 
 SCHEDULES = {"full": (1000, True), "short": (100, False), "rescaled": (100, True)}
@@ -20,15 +20,9 @@ NAMES = {
 TARGETS = {"noise": "the noise", "data": "the data", "velocity": "the velocity"}
 
 
-def one_of_each() -> np.ndarray:
-    """The first training digit of each class, (10, 28, 28), 0 to 255."""
-    images, labels = load_digits("train")
-    return images[[int(np.flatnonzero(labels == digit)[0]) for digit in range(10)]]
-
-
 def fixed_noise() -> np.ndarray:
-    """One sample of standard normal noise, (28, 28), rounded for the page."""
-    return np.random.default_rng(0).normal(size=(28, 28)).round(2)
+    """One sample of standard normal noise, (16, 16), rounded for the page."""
+    return np.random.default_rng(0).normal(size=(16, 16)).round(2)
 
 
 class DiffusionFigure(Figure):
@@ -54,11 +48,11 @@ class DiffusionFigure(Figure):
     noise = traitlets.List().tag(sync=True, figure=True)
 
     def __init__(self, **traits: Any) -> None:
-        constants = {"digits": one_of_each().tolist(), "noise": fixed_noise().tolist()}
+        constants = {"digits": small_digits().tolist(), "noise": fixed_noise().tolist()}
         super().__init__(**constants, **traits)
 
     def stages(self) -> dict[str, Any]:
-        """All that the figure shows: the step, its numbers, and images (28, 28)."""
+        """All that the figure shows: the step, its numbers, and images (16, 16)."""
         steps, rescale = SCHEDULES[self.schedule]
         step = self.t * steps // 1000
         kept = float(alpha_bar(linear_betas(steps, rescale=rescale))[step])

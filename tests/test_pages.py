@@ -255,3 +255,13 @@ def test_solutions_are_open_on_paper(chapter):
     assert chapter.locator("details:not([open])").count() == 0
     chapter.evaluate("dispatchEvent(new Event('afterprint'))")
     assert chapter.locator("details.solution[open]").count() == 0
+
+
+def test_figures_are_pictures_on_paper(chapter):
+    asked = []
+    chapter.on("request", lambda request: asked.append(request.url))
+    chapter.wait_for_selector(".dit-live")
+    chapter.pdf()
+    assert any("_images/figure-" in address for address in asked)
+    loaded = "pictures => pictures.every((picture) => picture.naturalWidth > 0)"
+    assert chapter.locator(".dit-figure img").evaluate_all(loaded)

@@ -11,6 +11,9 @@ import importlib
 import os
 import re
 import shutil
+import struct
+from base64 import b64decode
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -113,14 +116,31 @@ def repair_every_page(app: Sphinx) -> None:
 
     def render_and_repair(template: str, context: dict[str, Any]) -> str:
         text = render(template, context)
-        return repair(text) if template.endswith(".html") else text
+        if not template.endswith(".html"):
+            return text
+        soup = BeautifulSoup(text, "html.parser")
+        repair(soup)
+        for picture in soup.select('.dit-figure img[src^="data:image/png;base64,"]'):
+            move_out(picture, Path(app.outdir), context["pathto"])
+        return str(soup)
 
     templates.render = render_and_repair
 
 
-def repair(page: str) -> str:
-    """The page with inline icons, native folding, and names for what has none."""
-    soup = BeautifulSoup(page, "html.parser")
+def move_out(picture: Tag, book: Path, pathto: Callable[[str, bool], str]) -> None:
+    """Makes a figure's picture a file that loads when it is shown: on paper, or without scripts."""
+    content = b64decode(picture["src"].partition(",")[2])
+    name = f"_images/figure-{hashlib.sha256(content).hexdigest()[:16]}.png"
+    (book / name).parent.mkdir(parents=True, exist_ok=True)
+    (book / name).write_bytes(content)
+    picture["src"] = pathto(name, True)
+    picture["loading"] = "lazy"
+    # a PNG opens with its size, which keeps its place on the page until it is there
+    picture["width"], picture["height"] = map(str, struct.unpack(">II", content[16:24]))
+
+
+def repair(soup: BeautifulSoup) -> None:
+    """Gives the page inline icons, native folding, and names for what has none."""
     for script in soup.select('script[src*="fontawesome"], link[href*="fontawesome"]'):
         script.decompose()
     if not soup.select_one("#search-results"):  # the index is for the page that searches
@@ -146,7 +166,6 @@ def repair(page: str) -> str:
             button["aria-label"] = button["title"]
     for button in soup.select("button.sidebar-toggle"):
         button["type"] = "button"
-    return str(soup)
 
 
 def draw(soup: BeautifulSoup, icon: Tag) -> None:

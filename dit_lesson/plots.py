@@ -253,3 +253,41 @@ def by_depth(curves: dict[str, np.ndarray], titles: Sequence[str]) -> matplotlib
         place.set(title=title, xlabel="blocks passed", ylabel="root mean square", yscale="log")
     axes[0].legend()
     return figure
+
+
+def condition_vectors(
+    table: np.ndarray,
+    times: np.ndarray,
+    curve: np.ndarray,
+    t: float,
+    vectors: dict[str, np.ndarray],
+) -> matplotlib.figure.Figure:
+    """Draw embeddings (dimensions, times), one dimension over time, and vectors as bars."""
+    figure, axes = plt.subplot_mosaic(
+        [["table"] * len(vectors), ["curve"] * len(vectors), list(vectors)],
+        figsize=(9, 6.5),
+        height_ratios=[2, 1, 1],
+    )
+    plt.close(figure)
+    axes["table"].imshow(
+        table, cmap=SIGNED, vmin=-1, vmax=1, aspect="auto", extent=(0, times[-1], len(table), 0)
+    )
+    axes["table"].axvline(t, color="black", linewidth=1)
+    axes["table"].set(yticks=[], ylabel="dimension", title="cosines above, sines below")
+    axes["curve"].plot(times, curve, color=COLOURS["data"])
+    axes["curve"].axvline(t, color=COLOURS["condition"], linewidth=2)
+    axes["curve"].set(xlabel="time step t", ylim=(-1.1, 1.1), title="the chosen dimension")
+    for name, values in vectors.items():
+        axes[name].bar(np.arange(len(values)), values, color=COLOURS["condition"])
+        axes[name].axhline(0, color="black", linewidth=1)
+        axes[name].set(title=name, ylim=(-3.5, 3.5), xlabel=f"features D = {len(values)}")
+    return figure
+
+
+def curve(x: np.ndarray, y: np.ndarray, xlabel: str, ylabel: str) -> matplotlib.figure.Figure:
+    """Draw one line."""
+    figure, axes = plt.subplots(figsize=(7, 2.6))
+    plt.close(figure)
+    axes.plot(x, y, color=COLOURS["data"])
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    return figure

@@ -16,8 +16,12 @@ console.log(plain(calls.map(([name, ...args]) => functions[name](...args))));
 
 
 def call(module: str, calls: list[tuple[Any, ...]]) -> list[Any]:
-    """The results of ``[(function, argument, ...), ...]`` in one run of node."""
-    request = {"module": (FIGURES / f"{module}.mjs").as_uri(), "calls": calls}
+    """The results of ``[(function, argument, ...), ...]`` in one run of node.
+
+    ``module`` is the name of a figure's module, or the address of any module.
+    """
+    address = module if "://" in module else (FIGURES / f"{module}.mjs").as_uri()
+    request = {"module": address, "calls": calls}
     run = subprocess.run(
         ["node", "--input-type=module", "--eval", PROGRAM],
         input=json.dumps(request),

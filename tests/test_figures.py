@@ -7,6 +7,7 @@ A new figure is found by its file name; it needs no line here.  Its module must 
 import importlib
 import json
 import re
+import shutil
 import subprocess
 
 import numpy as np
@@ -71,6 +72,24 @@ def test_bundle_is_a_module_that_exports_render(name, tmp_path):
         ["node", "--input-type=module", "--eval", program], capture_output=True, text=True
     )
     assert run.stdout.strip() == "function", run.stderr
+
+
+@pytest.mark.needs_node
+def test_the_example_in_contributing_is_all_that_a_figure_takes(tmp_path, monkeypatch):
+    """Its two files, beside the shared modules, make a figure that draws."""
+    text = (FIGURES.parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    python, module = re.findall(r"^```(?:python|js)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    for shared in ("ui.mjs", "core.mjs"):
+        shutil.copy(FIGURES / shared, tmp_path)
+    (tmp_path / "square.py").write_text(python, encoding="utf-8")
+    (tmp_path / "square.mjs").write_text(module, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    figure = importlib.import_module("square").SquareFigure(x=2.0)
+    assert figure.summary() == "The square of 2.00 is 4.00."
+    page = figure._repr_mimebundle_()[0]["text/html"]
+    assert "Its square is" in page and 'id="figure-square-1"' in page
+    (tmp_path / "bundle.mjs").write_text(figure._esm, encoding="utf-8")
+    assert javascript.call((tmp_path / "bundle.mjs").as_uri(), [("stages", {"x": 2})]) == [4]
 
 
 def test_bundle_keeps_modules_apart(tmp_path):

@@ -134,6 +134,7 @@ def run(notebook: NotebookNode, folder: Path) -> NotebookNode:
         resources={"metadata": {"path": str(folder)}},
         record_timing=False,
         store_widget_state=False,
+        coalesce_streams=True,  # how often the kernel flushes is chance
         extra_arguments=["--log-level=ERROR"],
     )
     client.execute(env=os.environ | FIXED_ENVIRONMENT)

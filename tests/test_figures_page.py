@@ -111,10 +111,16 @@ def test_every_control_changes_what_is_drawn(open_page, chapter, scheme):
             check_change(figure, folded.click, folded.inner_text())
 
 
-@each_chapter
-def test_controls_are_native_labelled_and_large_enough(open_page, chapter):
-    page = open_page(chapter, "file")
-    for figure in live_figures(page):
+@pytest.fixture(scope="module", params=CHAPTERS)
+def shared(request, browser):
+    """One visit of a chapter for the tests that leave the page as they found it."""
+    opened = visit(browser, f"{BOOK.as_uri()}/notebooks/{request.param}.html")
+    yield opened.page
+    opened.page.context.close()
+
+
+def test_controls_are_native_labelled_and_large_enough(shared):
+    for figure in live_figures(shared):
         for control in each_visible(figure, "input, select, button"):
             named = control.evaluate(
                 "e => e.labels?.length > 0 || !!e.ariaLabel || !!e.textContent.trim()"
@@ -123,23 +129,39 @@ def test_controls_are_native_labelled_and_large_enough(open_page, chapter):
             assert control.bounding_box()["height"] >= 24
 
 
-@each_chapter
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_figures_fit_a_small_phone(open_page, chapter, theme):
-    page = open_page(chapter, "file", viewport={"width": 320, "height": 640}, color_scheme=theme)
-    for figure in live_figures(page):
+def test_the_dark_theme_has_its_own_colours(shared):
+    (figure, *_) = live_figures(shared)
+    light = seen(figure)
+    shared.evaluate("document.documentElement.dataset.theme = 'dark'")
+    assert seen(figure) != light
+    shared.evaluate("document.documentElement.dataset.theme = 'light'")
+    assert seen(figure) == light
+
+
+def test_figures_fit_a_small_phone(shared):
+    shared.set_viewport_size({"width": 320, "height": 640})
+    for figure in live_figures(shared):
         assert figure.evaluate("e => e.scrollWidth <= e.clientWidth")
         box = figure.bounding_box()
         assert box["x"] >= 0 and box["x"] + box["width"] <= 320
+    shared.set_viewport_size({"width": 1280, "height": 720})
 
 
-@each_chapter
-def test_the_dark_theme_has_its_own_colours(open_page, chapter):
-    page = open_page(chapter, "file")
-    (figure, *_) = live_figures(page)
-    light = seen(figure)
-    page.evaluate("document.documentElement.dataset.theme = 'dark'")
-    assert seen(figure) != light
+def test_print_shows_the_picture(shared):
+    live_figures(shared)
+    shared.emulate_media(media="print")
+    assert shared.locator(".dit-figure img").first.is_visible()
+    assert not shared.locator(".dit-live").first.is_visible()
+    shared.emulate_media(media="screen")
+
+
+def test_reduced_motion_moves_nothing(shared):
+    """A visit asks for reduced motion: what is shown stays, and no style animates."""
+    for figure in live_figures(shared):
+        before = seen(figure)
+        shared.wait_for_timeout(200)
+        assert seen(figure) == before
+        assert figure.evaluate("e => e.getAnimations({ subtree: true }).length") == 0
 
 
 @each_chapter
@@ -151,26 +173,6 @@ def test_without_javascript_the_picture_stays(open_page, chapter):
         pictures.nth(i).scroll_into_view_if_needed()
         assert pictures.nth(i).is_visible()
         assert len(pictures.nth(i).get_attribute("alt")) > 40
-
-
-@each_chapter
-def test_print_shows_the_picture(open_page, chapter):
-    page = open_page(chapter, "file")
-    live_figures(page)
-    page.emulate_media(media="print")
-    assert page.locator(".dit-figure img").first.is_visible()
-    assert not page.locator(".dit-live").first.is_visible()
-
-
-@each_chapter
-def test_reduced_motion_moves_nothing(open_page, chapter):
-    """Nothing moves by itself: what is shown stays, and no style animates."""
-    page = open_page(chapter, "file", reduced_motion="reduce")
-    for figure in live_figures(page):
-        before = seen(figure)
-        page.wait_for_timeout(200)
-        assert seen(figure) == before
-        assert figure.evaluate("e => e.getAnimations({ subtree: true }).length") == 0
 
 
 @each_chapter

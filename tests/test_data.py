@@ -69,3 +69,55 @@ def test_scaled_digits_are_floats_in_a_frame_of_paper():
 def test_scale_digits_refuses(images, size, sentence):
     with pytest.raises(ValueError, match=sentence):
         scale_digits(images, size)
+
+
+# --- captions -------------------------------------------------------------------------------
+
+
+def bar(width, lean):
+    """A straight stroke, ``width`` columns wide, that moves ``lean`` columns for each row up."""
+    image = np.zeros((28, 28))
+    for row in range(4, 24):
+        start = 14 - width / 2 + lean * (14 - row)
+        edges = np.arange(29)
+        image[row] = np.clip(
+            np.minimum(edges[1:], start + width) - np.maximum(edges[:-1], start), 0, 1
+        )
+    return np.rint(255 * image).astype(np.uint8)[None]
+
+
+@pytest.mark.parametrize("lean", [-0.3, 0.0, 0.25, 0.4])
+@pytest.mark.parametrize("width", [2.0, 4.0])
+def test_slant_and_stroke_width_measure_a_stroke(width, lean):
+    assert data.slant(bar(width, lean))[0] == pytest.approx(lean, abs=0.02)
+    # the two ends of the stroke count as edge, too
+    assert data.stroke_width(bar(width, lean))[0] == pytest.approx(width, rel=0.25)
+
+
+def test_captions_say_what_the_rule_says():
+    captions = data.describe_digits(np.concatenate([bar(2, 0.0), bar(5, 0.4)]), np.array([1, 7]))
+    assert captions == ["a thin upright one", "a bold tilted seven"]
+
+
+def test_captions_of_the_digits_use_every_word_often():
+    images, labels = load_digits("train")
+    captions = data.describe_digits(images, labels)
+    said = " ".join(captions).split()
+    assert set(said) == set(data.CAPTION_WORDS)
+    assert min(said.count(word) for word in data.CAPTION_WORDS) >= 400
+    mirrored = data.slant(images[:50, :, ::-1])
+    np.testing.assert_allclose(mirrored, -data.slant(images[:50]), atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "sentence"),
+    [
+        (np.ones((1, 28, 28)), [1], "stroke_width: images is no uint8 array"),
+        (np.zeros((1, 28, 28), np.uint8), [1], "stroke_width: images is empty or holds one"),
+        (bar(2, 0.0), [10], "describe_digits: labels are no whole numbers from 0 to 9"),
+        (bar(2, 0.0), [1, 2], "describe_digits: labels are no whole numbers from 0 to 9"),
+    ],
+)
+def test_captions_refuse(images, labels, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        data.describe_digits(images, np.array(labels))

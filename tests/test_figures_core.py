@@ -6,6 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from dit_lesson import numpy_dit
+from dit_lesson.attention import CrossAttention
 from dit_lesson.diffusion import alpha_bar, linear_betas
 from dit_lesson.patches import patchify
 from dit_lesson.positions import sincos_1d, sincos_2d
@@ -129,3 +130,16 @@ def test_self_attention_mlp_and_gate_equal_numpy():
     expected = numpy_dit.mlp(X, numpy_dit.below(weights, "mlp"))
     np.testing.assert_allclose(transformed, expected, rtol=0, atol=1e-5)
     np.testing.assert_allclose(added, X + SHIFT * FAR, rtol=0, atol=1e-5)
+
+
+def test_cross_attention_equals_torch():
+    layer = CrossAttention(8, num_heads=2).double()
+    weights = {f"cross_attn.{name}": value.tolist() for name, value in layer.state_dict().items()}
+    (result,) = javascript.call(
+        "core", [("crossAttention", X.tolist(), KEYS2.tolist(), weights, 2)]
+    )
+    x, context = torch.tensor(X)[None], torch.tensor(KEYS2)[None]
+    expected = layer(x, context)[0].detach()
+    np.testing.assert_allclose(result["output"], expected, rtol=0, atol=1e-5)
+    shares = layer.weights(x, context)[0].detach()
+    np.testing.assert_allclose(result["weights"], shares, rtol=0, atol=1e-5)

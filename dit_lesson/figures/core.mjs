@@ -242,3 +242,43 @@ export function alphaBar(betas) {
 export function mix(a, x, b, y) {
   return x.map((row, n) => Float64Array.from(row, (value, i) => a * value + b * y[n][i]));
 }
+
+// Queries of the rows, keys and values of the context; output and who looks what up.
+export function crossAttention(rows, context, weights, numHeads, name = "cross_attn") {
+  const layer = (x, part) => linear(x, weights[`${name}.${part}.weight`], weights[`${name}.${part}.bias`]);
+  const width = rows[0].length;
+  const pairs = layer(context, "kv");
+  const keys = pairs.map((row) => row.slice(0, width));
+  const values = pairs.map((row) => row.slice(width));
+  const heads = multiHeadAttention(layer(rows, "q"), keys, values, numHeads);
+  return { weights: heads.weights, output: layer(heads.output, "proj") };
+}
+
+// A float16 given by its 16 bits: finite numbers only, as weights are
+export function halfFloat(bits) {
+  const [exponent, fraction] = [(bits >> 10) & 31, bits & 1023];
+  const size = exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : 2 ** -24 * fraction;
+  return bits & 32768 ? -size : size;
+}
+
+// The tensors of a safetensors file in float16, given in base64, by name: a vector for one axis,
+// else rows, with all further axes side by side
+export function readWeights(base64) {
+  const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+  const view = new DataView(bytes.buffer);
+  const start = 8 + Number(view.getBigUint64(0, true));
+  const header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, start)));
+  delete header.__metadata__;
+  const tensors = {};
+  for (const [name, { shape, data_offsets: [from, to] }] of Object.entries(header)) {
+    const numbers = Float64Array.from({ length: (to - from) / 2 }, (_, i) =>
+      halfFloat(view.getUint16(start + from + 2 * i, true)),
+    );
+    const width = numbers.length / shape[0];
+    tensors[name] =
+      shape.length === 1
+        ? numbers
+        : Array.from({ length: shape[0] }, (_, i) => numbers.subarray(i * width, (i + 1) * width));
+  }
+  return tensors;
+}

@@ -1,0 +1,135 @@
+// Chapter 8's figure: image tokens that look up the time and the words of a caption.
+import { add, alphaBar, crossAttention, layerNorm, linear, linearBetas, linearRow, mean, mix, mlp, modulate, patchifyChannels, readWeights, selfAttention, silu, timestepEmbedding } from "./core.mjs";
+import { colours, group, h, heatmap, menu, numbers, presets, show, slider, table } from "./ui.mjs";
+
+const WORDS = ["a", "thin", "bold", "upright", "tilted", "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
+const [DEPTH, NUM_HEADS, PATCH_SIZE, GRID, MEAN] = [3, 4, 2, 4, -1];
+const KEPT = alphaBar(linearBetas(1000));
+const CHOICES = ["t", "weight", "slant", "name", "block", "head", "picture_of"];
+const START = { t: 300, weight: "bold", slant: "tilted", name: "seven", block: 2, head: MEAN, picture_of: 7 };
+
+export function keyNames(state) {
+  return ["time", "a", state.weight, state.slant, state.name];
+}
+
+// The file is read once; the same text is the same file.
+const read = { text: "", weights: {} };
+function weightsOf(text) {
+  if (read.text !== text) Object.assign(read, { text, weights: readWeights(text) });
+  return read.weights;
+}
+
+// layer norm with its own learned scale and shift
+function affineNorm(rows, weights, name) {
+  const scale = weights[`${name}.weight`].map((value) => value - 1);
+  return modulate(layerNorm(rows), weights[`${name}.bias`], scale);
+}
+
+// How much each token looks each key up in the chosen layer: (5, 16)
+export function stages(state) {
+  const weights = weightsOf(state.weights);
+  const layer = (row, name) => linearRow(row, weights[`${name}.weight`], weights[`${name}.bias`]);
+  const [signal, rest] = [Math.sqrt(KEPT[state.t]), Math.sqrt(1 - KEPT[state.t])];
+  const noised = state.latents[state.picture_of].map((channel, c) => mix(signal, channel, rest, state.noise[c]));
+  const patches = patchifyChannels(noised, PATCH_SIZE, "C,p,p"); // the order of a convolution
+  let x = linear(patches, weights["x_embedder.proj.weight"], weights["x_embedder.proj.bias"]);
+  const width = x[0].length; // the file has the table of positions as one row
+  x = add(x, x.map((_, n) => weights.pos_embed[0].subarray(n * width, (n + 1) * width)));
+  const time = layer(silu(layer(timestepEmbedding(state.t, 256), "t_embedder.mlp.0")), "t_embedder.mlp.2");
+  const rowOf = (word) => weights["y_embedder.embedding_table.weight"][WORDS.indexOf(word) + 1];
+  const context = [time, ...keyNames(state).slice(1).map(rowOf)];
+  for (let number = 0; ; number += 1) {
+    const name = `blocks.${number}`;
+    x = add(x, selfAttention(affineNorm(x, weights, `${name}.norm1`), weights, NUM_HEADS, `${name}.attn`).output);
+    const looked = crossAttention(affineNorm(x, weights, `${name}.norm_cross`), context, weights, NUM_HEADS, `${name}.cross_attn`);
+    if (number === state.block) {
+      const heads = state.head === MEAN ? looked.weights : [looked.weights[state.head]];
+      return context.map((_, key) => x.map((_, token) => mean(heads.map((head) => head[token][key]))));
+    }
+    x = add(x, looked.output);
+    x = add(x, mlp(affineNorm(x, weights, `${name}.norm2`), weights, `${name}.mlp`));
+  }
+}
+
+const grid = (values) => Array.from({ length: GRID }, (_, row) => Array.from(values.slice(row * GRID, (row + 1) * GRID)));
+const percent = (share) => `${Math.round(100 * share)}%`;
+
+function render({ model, el }) {
+  const choice = (name, label, options, role = "data") => menu(model, { name, label, role, options });
+  const same = (list) => list.map((value) => [value, String(value)]);
+  const said = [
+    slider(model, { name: "t", label: "time step", symbol: "t", role: "condition", min: 0, max: 999, step: 1 }),
+    choice("weight", "weight", same(WORDS.slice(1, 3)), "condition"),
+    choice("slant", "slant", same(WORDS.slice(3, 5)), "condition"),
+    choice("name", "digit's name", same(WORDS.slice(5)), "condition"),
+  ];
+  const where = [
+    choice("picture_of", "digit shown", Array.from({ length: 10 }, (_, i) => [i, String(i)])),
+    choice("block", "block", same(Array.from({ length: DEPTH }, (_, i) => i))),
+    choice("head", "head", [[MEAN, "mean of all"], ...same(Array.from({ length: NUM_HEADS }, (_, i) => i))]),
+  ];
+  const buttons = presets(model, "presets", [
+    ["reset", START],
+    ["almost clean", { t: 20 }],
+    ["almost noise", { t: 950 }],
+    ["a wrong name", { name: "three", picture_of: 7 }],
+  ]);
+  const square = () => h("canvas", { style: "aspect-ratio: 1", "aria-hidden": "true" });
+  const digit = square();
+  const maps = Array.from({ length: 5 }, () => ({
+    title: h("div", { class: "dit-title dit-condition" }),
+    map: square(),
+    note: h("p", { class: "dit-note" }),
+  }));
+  const status = h("p", { class: "dit-note", role: "status" });
+  const names = [...CHOICES, "digits", "latents", "noise", "weights"];
+  const readState = () => Object.fromEntries(names.map((name) => [name, model.get(name)]));
+  const details = numbers("The numbers of every token", (box) => {
+    const state = readState();
+    const all = stages(state);
+    table(box, {
+      caption: "How much each token looks each key up",
+      columns: ["token", ...keyNames(state)],
+      rows: Array.from({ length: GRID * GRID }, (_, n) => [String(n), ...all.map((row) => row[n])]),
+    });
+  });
+  const draw = () => {
+    const state = readState();
+    const keys = keyNames(state);
+    const all = stages(state);
+    const palette = colours(el);
+    heatmap(digit, state.digits[state.picture_of].map((row) => row.map((value) => value / 255)), { limit: 1, palette });
+    const shares = all.map((row) => mean(row));
+    maps.forEach(({ title, map, note }, i) => {
+      title.textContent = keys[i];
+      heatmap(map, grid(all[i]), { limit: 1, palette });
+      note.textContent = `${percent(Math.min(...all[i]))} to ${percent(Math.max(...all[i]))}, mean ${percent(shares[i])}`;
+    });
+    const most = shares.indexOf(Math.max(...shares));
+    status.textContent = `Caption: “${keys.slice(1).join(" ")}”. Looked up most: ${keys[most]}, ${percent(shares[most])} over all tokens.`;
+    details.draw();
+  };
+  return show({
+    model,
+    el,
+    names,
+    controls: [...said, ...where],
+    draw,
+    parts: [
+      group(...said),
+      group(...where),
+      buttons,
+      h(
+        "div",
+        { class: "dit-panels" },
+        h("div", { class: "dit-panel" }, h("div", { class: "dit-title" }, "the digit"), digit),
+        ...maps.map(({ title, map, note }) => h("div", { class: "dit-panel" }, title, map, note)),
+      ),
+      h("p", { class: "dit-note" }, "A cell is one of the sixteen tokens, at its place in the image; full colour is 1. At every place the five maps add up to 1."),
+      status,
+      details.element,
+    ],
+  });
+}
+
+export default { render };

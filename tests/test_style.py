@@ -17,7 +17,7 @@ PORTABLE = set(
     "figure glossary grid grid-item grid-item-card iframe image include index list-table "
     "literalinclude margin math mermaid sidebar tab-item tab-set table".split()
 )
-DIRECTIVE = re.compile(r"^\s*(?:`{3,}|:{3,}|~{3,})\s*\{([^}]+)\}[ \t]*(.*)$", re.MULTILINE)
+DIRECTIVE = re.compile(r"^[ \t]*(?:`{3,}|:{3,}|~{3,})[ \t]*\{([^}]+)\}[ \t]*(.*)$", re.MULTILINE)
 SUBSTITUTION = re.compile(r"\{\{.*?\}\}")
 PROVED = re.compile(r"prf:[a-z]+")
 

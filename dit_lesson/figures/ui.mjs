@@ -227,6 +227,11 @@ export function numbers(title, fill) {
 export function show({ model, el, names, controls, parts, draw }) {
   el.classList.add("dit-live");
   el.append(...parts);
+  // a notebook has commands on plain keys (arrows fold headings, "dd" deletes a cell): what is
+  // typed into a control belongs to the control
+  el.addEventListener("keydown", (event) => {
+    if (!(event.ctrlKey || event.metaKey || event.altKey)) event.stopPropagation();
+  });
   let frame = 0;
   const paint = () => {
     frame = 0;

@@ -11,14 +11,17 @@ from dit_lesson.models import DiT
 from dit_lesson.numpy_dit import layer_norm
 
 
-def block(x, chunks, attention, mlp, one=1.0, gates=True, keep="x", last="mlp", swap=False):
+def block(
+    x, chunks, attention, mlp, one=1.0, gates=True, keep="x", last="mlp", swap=False, old=False
+):
     b1, g1, a1, b2, g2, a2 = np.split(chunks[:, None], 6, axis=-1)
+    first = x
     for b, g, a, branch in ((b1, g1, a1, attention), (b2, g2, a2, mlp)):
         if branch is mlp and last == "attention":
             branch = attention
         if swap:
             b, g = g, b
-        normed = layer_norm(x) * (one + g) + b
+        normed = layer_norm(first if old else x) * (one + g) + b
         kept = {"x": x, "normed": normed, "none": 0}[keep]
         x = kept + (a if gates else 1) * branch(normed)
     return x
@@ -34,6 +37,7 @@ def block(x, chunks, attention, mlp, one=1.0, gates=True, keep="x", last="mlp", 
         ({"gates": False}, "gates are missing"),
         ({"one": 0.0}, r"1 \+ is missing"),
         ({"swap": True}, "swapped"),
+        ({"old": True}, "from before attention"),
     ],
 )
 def test_block_mistakes_are_named(mistake, sentence, capsys):
@@ -61,6 +65,7 @@ def test_chunks_in_another_order_are_named(capsys):
         ((1, 1, 1), "behind its gate"),
         ((1, 2, 1), "through the modulation"),
         ((1, 2, 3), "move in step 1"),
+        ((1, 1, 2), "The order is gates"),
         ((3, 2, 1), "expected"),
     ],
 )

@@ -30,12 +30,13 @@ def _block(
     gates: bool = True,
     residual: str = "x",
     branches: tuple[Callable, Callable] = (attention, mlp),
+    stale: bool = False,
 ) -> np.ndarray:
     chunks = np.split(CHUNKS[:, None], 6, axis=-1)
     x = TOKENS
     for branch, at in zip(branches, (0, 3), strict=True):
         shift, scale, gate = (chunks[order[at + i]] for i in range(3))
-        normed = layer_norm(x) * (one + scale) + shift
+        normed = layer_norm(TOKENS if stale else x) * (one + scale) + shift
         kept = {"x": x, "normed": normed, "none": 0}[residual]
         x = kept + (gate if gates else 1) * branch(normed)
     return x
@@ -67,6 +68,10 @@ def check_block(function: Callable[..., Any]) -> None:
             "The chunks are read in pairs: all three of attention come first, then the MLP's.",
         ),
         (_block(residual="none"), "The residual is missing: x + gate * branch."),
+        (
+            _block(stale=True),
+            "The MLP branch normalises the x from before attention: it takes the new one.",
+        ),
     ]
     compare(
         "check_block",
@@ -93,6 +98,10 @@ def check_wake_up(function: Callable[..., Any]) -> None:
             (
                 (1, 1, 1),
                 "Attention stands behind its gate: while that is zero, nothing comes back.",
+            ),
+            (
+                (1, 1, 2),
+                "The order is gates, attention, label table; attention stands behind its gate.",
             ),
             (
                 (1, 2, 1),

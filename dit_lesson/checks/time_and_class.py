@@ -83,6 +83,6 @@ def check_count(function: Callable[..., Any]) -> None:
         [d, classes],
         weights + 2 * d + table,
         mistakes,
-        "These are the same numbers as in the ledger of the whole model.",
+        "The time embedder grows with the square of the width, the table only with the width.",
         tolerance=1e-12,
     )

@@ -121,7 +121,7 @@ function render({ model, el }) {
       buttons,
       h(
         "div",
-        { class: "dit-panels" },
+        { class: "dit-panels", style: "grid-template-columns: repeat(auto-fit, minmax(6rem, 1fr))" },
         h("div", { class: "dit-panel" }, h("div", { class: "dit-title" }, "the digit"), digit),
         ...maps.map(({ title, map, note }) => h("div", { class: "dit-panel" }, title, map, note)),
       ),

@@ -292,3 +292,23 @@ export function readWeights(base64) {
   }
   return tensors;
 }
+
+// Layer norm with its own learned scale and shift
+export function affineNorm(rows, weights, name) {
+  const scale = weights[`${name}.weight`].map((value) => value - 1);
+  return modulate(layerNorm(rows), weights[`${name}.bias`], scale);
+}
+
+// What the blocks of a shipped DiT get, besides its label: a latent noised to step t of 1000 as
+// tokens with positions, and t as a vector
+const KEPT = alphaBar(linearBetas(1000));
+export function embedNoised(latent, noise, t, weights, patchSize = 2) {
+  const layer = (row, name) => linearRow(row, weights[`${name}.weight`], weights[`${name}.bias`]);
+  const noised = latent.map((channel, c) => mix(Math.sqrt(KEPT[t]), channel, Math.sqrt(1 - KEPT[t]), noise[c]));
+  const patches = patchifyChannels(noised, patchSize, "C,p,p"); // the order of a convolution
+  const embedded = linear(patches, weights["x_embedder.proj.weight"], weights["x_embedder.proj.bias"]);
+  const width = embedded[0].length; // the file has the table of positions as one row
+  const positions = embedded.map((_, n) => weights.pos_embed[0].subarray(n * width, (n + 1) * width));
+  const time = layer(silu(layer(timestepEmbedding(t, 256), "t_embedder.mlp.0")), "t_embedder.mlp.2");
+  return { tokens: add(embedded, positions), time };
+}

@@ -1,10 +1,9 @@
 // Chapter 8's figure: image tokens that look up the time and the words of a caption.
-import { add, alphaBar, crossAttention, layerNorm, linear, linearBetas, linearRow, mean, mix, mlp, modulate, patchifyChannels, readWeights, selfAttention, silu, timestepEmbedding } from "./core.mjs";
+import { add, affineNorm, crossAttention, embedNoised, mean, mlp, readWeights, selfAttention } from "./core.mjs";
 import { colours, group, h, heatmap, menu, numbers, presets, show, slider, table } from "./ui.mjs";
 
 const WORDS = ["a", "thin", "bold", "upright", "tilted", "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
-const [DEPTH, NUM_HEADS, PATCH_SIZE, GRID, MEAN] = [3, 4, 2, 4, -1];
-const KEPT = alphaBar(linearBetas(1000));
+const [DEPTH, NUM_HEADS, GRID, MEAN] = [3, 4, 4, -1];
 const CHOICES = ["t", "weight", "slant", "name", "block", "head", "picture_of"];
 const START = { t: 300, weight: "bold", slant: "tilted", name: "seven", block: 2, head: MEAN, picture_of: 7 };
 
@@ -19,25 +18,13 @@ function weightsOf(text) {
   return read.weights;
 }
 
-// layer norm with its own learned scale and shift
-function affineNorm(rows, weights, name) {
-  const scale = weights[`${name}.weight`].map((value) => value - 1);
-  return modulate(layerNorm(rows), weights[`${name}.bias`], scale);
-}
-
 // How much each token looks each key up in the chosen layer: (5, 16)
 export function stages(state) {
   const weights = weightsOf(state.weights);
-  const layer = (row, name) => linearRow(row, weights[`${name}.weight`], weights[`${name}.bias`]);
-  const [signal, rest] = [Math.sqrt(KEPT[state.t]), Math.sqrt(1 - KEPT[state.t])];
-  const noised = state.latents[state.picture_of].map((channel, c) => mix(signal, channel, rest, state.noise[c]));
-  const patches = patchifyChannels(noised, PATCH_SIZE, "C,p,p"); // the order of a convolution
-  let x = linear(patches, weights["x_embedder.proj.weight"], weights["x_embedder.proj.bias"]);
-  const width = x[0].length; // the file has the table of positions as one row
-  x = add(x, x.map((_, n) => weights.pos_embed[0].subarray(n * width, (n + 1) * width)));
-  const time = layer(silu(layer(timestepEmbedding(state.t, 256), "t_embedder.mlp.0")), "t_embedder.mlp.2");
+  const { tokens, time } = embedNoised(state.latents[state.picture_of], state.noise, state.t, weights);
   const rowOf = (word) => weights["y_embedder.embedding_table.weight"][WORDS.indexOf(word) + 1];
   const context = [time, ...keyNames(state).slice(1).map(rowOf)];
+  let x = tokens;
   for (let number = 0; ; number += 1) {
     const name = `blocks.${number}`;
     x = add(x, selfAttention(affineNorm(x, weights, `${name}.norm1`), weights, NUM_HEADS, `${name}.attn`).output);

@@ -1,4 +1,4 @@
-"""`make train`: train again everything in this folder. About ten minutes on one core.
+"""`make train`: train again everything in this folder. About fifteen minutes on one core.
 
 python -m dit_lesson.weights.make_weights             everything
 python -m dit_lesson.weights.make_weights autoencoder-8x8x4   one part
@@ -18,7 +18,7 @@ from dit_lesson.autoencoder import Autoencoder, autoencoder_loss, kl_divergence
 from dit_lesson.data import CAPTION_WORDS, describe_digits, load_digits, scale_digits
 from dit_lesson.diffusion import alpha_bar, epsilon_loss, linear_betas
 from dit_lesson.embeddings import CaptionEncoder
-from dit_lesson.models import DiT, ViT
+from dit_lesson.models import DESIGNS, DiT, ViT
 from dit_lesson.training import WEIGHTS, load_weights, save_weights, shift_images, train
 
 COMMAND = "make train"
@@ -140,36 +140,65 @@ def compare_vits(name: str, steps: int, seeds: tuple[int, ...]) -> None:
     (WEIGHTS / f"{name}.json").write_text(json.dumps(card, indent=2) + "\n")
 
 
-CAPTION_DIT = {
+SMALL_DIT = {
     **{"input_size": 8, "patch_size": 2, "hidden_size": 40, "depth": 3, "num_heads": 4},
-    **{"conditioning": "cross-attention", "embedding_init": "unit", "learn_sigma": False},
+    **{"embedding_init": "unit", "learn_sigma": False},
 }
+CAPTION_DIT = SMALL_DIT | {"conditioning": "cross-attention"}
+IN_CONTEXT_DIT = SMALL_DIT | {"conditioning": "in-context", "num_classes": 10}
 
 
 def make_caption_dit(name: str, steps: int) -> None:
     """Train a DiT that reads captions on the training digits' latents; write weights and card."""
-    autoencoder = Autoencoder(4)
-    autoencoder.load_state_dict(load_weights("autoencoder-8x8x4"))
     torch.manual_seed(SEED)
     words = CaptionEncoder(CAPTION_WORDS, max_words=4, hidden_size=CAPTION_DIT["hidden_size"])
     model = DiT(**CAPTION_DIT, y_embedder=words)
-    data = {}
-    for split in ("train", "test"):
-        images, labels = load_digits(split)
-        words = model.y_embedder.encode(describe_digits(images, labels))
-        data[split] = autoencoder.to_latents(digits(split, 32)[0]), words
+    captions = {
+        split: words.encode(describe_digits(*load_digits(split))) for split in ("train", "test")
+    }
+    make_dit(name, model, CAPTION_DIT, captions, 0 * captions["test"], "caption", steps)
+
+
+def make_in_context_dit(name: str, steps: int) -> None:
+    """Train a DiT that has time and class among its tokens; write weights and card."""
+    torch.manual_seed(SEED)
+    model = DiT(**IN_CONTEXT_DIT)
+    labels = {split: digits(split, 32)[1] for split in ("train", "test")}
+    null = torch.full_like(labels["test"], IN_CONTEXT_DIT["num_classes"])
+    make_dit(name, model, IN_CONTEXT_DIT, labels, null, "class", steps)
+
+
+def make_dit(
+    name: str,
+    model: DiT,
+    arguments: dict[str, Any],
+    told: dict[str, Tensor],
+    null: Tensor,
+    kind: str,
+    steps: int,
+) -> None:
+    """Train a DiT on the digits' latents with what it is told; measure it with that and with null.
+
+    `kind` says in the card what null leaves out.
+    """
+    autoencoder = Autoencoder(4)
+    autoencoder.load_state_dict(load_weights("autoencoder-8x8x4"))
+    data = {
+        split: (autoencoder.to_latents(digits(split, 32)[0]), told[split])
+        for split in ("train", "test")
+    }
     kept = alpha_bar(linear_betas(1000))
 
-    def loss(model: DiT, x: Tensor, words: Tensor, generator: torch.Generator) -> Tensor:
+    def loss(model: DiT, x: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
         t = torch.randint(0, 1000, (len(x),), generator=generator)
         noise = torch.randn(x.shape, generator=generator)
-        return epsilon_loss(lambda x, t: model(x, t, words, generator), x, t, noise, kept)
+        return epsilon_loss(lambda x, t: model(x, t, y, generator), x, t, noise, kept)
 
     settings = {"steps": steps, "batch_size": 64, "learning_rate": 4e-3, "seed": SEED}
     start = time.process_time()
     train(model, loss, data["train"], ema_decay=0.998, **settings)
     card = {
-        "arguments": CAPTION_DIT,
+        "arguments": arguments,
         "command": COMMAND,
         "threads": THREADS,
         "training": settings | {"ema_decay": 0.998},
@@ -177,15 +206,67 @@ def make_caption_dit(name: str, steps: int) -> None:
     }
     save_weights(model, name, card)
     model.load_state_dict(load_weights(name))  # measured as shipped, through float16
-    latents, words = data["test"]
+    latents, right = data["test"]
     with torch.no_grad():
         error = {
-            key: loss(model, latents, told, torch.Generator().manual_seed(SEED)).item()
-            for key, told in (("test_loss", words), ("test_loss_no_caption", 0 * words))
+            key: loss(model, latents, y, torch.Generator().manual_seed(SEED)).item()
+            for key, y in (("test_loss", right), (f"test_loss_no_{kind}", null))
         }
     metrics = {key: round(value, 3) for key, value in error.items()}
     save_weights(model, name, card | {"metrics": metrics})
     print(f"{name}: {metrics}, {card['cpu_seconds']} s")
+
+
+RACE_DIT = {
+    **{"input_size": 4, "patch_size": 1, "in_channels": 8, "hidden_size": 64, "depth": 4},
+    **{"num_heads": 4, "num_classes": 10, "learn_sigma": False},
+}
+
+
+def compare_designs(name: str, steps: int, seeds: tuple[int, ...]) -> None:
+    """The four designs with either embedding init, several seeds each; a card without weights.
+
+    A seed fixes the random start, the order of the data, the times and the noise of training.
+    The held-out loss has the same times and the same noise for every run.
+    """
+    autoencoder = Autoencoder(8)
+    autoencoder.load_state_dict(load_weights("autoencoder-4x4x8"))
+    data = {}
+    for split in ("train", "test"):
+        images, labels = digits(split, 32)
+        data[split] = autoencoder.to_latents(images).detach(), labels
+    kept = alpha_bar(linear_betas(1000))
+
+    def loss(model: DiT, x: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+        t = torch.randint(0, 1000, (len(x),), generator=generator)
+        noise = torch.randn(x.shape, generator=generator)
+        return epsilon_loss(lambda x, t: model(x, t, labels, generator), x, t, noise, kept)
+
+    settings = {"steps": steps, "batch_size": 32, "learning_rate": 3e-3, "ema_decay": 0.99}
+    runs = []
+    start = time.process_time()
+    for embedding_init in ("unit", "paper"):
+        for seed in seeds:
+            for design in DESIGNS:
+                torch.manual_seed(seed)
+                model = DiT(**RACE_DIT, conditioning=design, embedding_init=embedding_init)
+                train(model, loss, data["train"], seed=seed, **settings)
+                generator = torch.Generator().manual_seed(SEED)
+                with torch.no_grad():
+                    held_out = [loss(model, *data["test"], generator).item() for _ in range(4)]
+                run = {"design": design, "embedding_init": embedding_init, "seed": seed}
+                runs.append(run | {"test_loss": round(sum(held_out) / len(held_out), 4)})
+                print(f"{name}: {runs[-1]}", flush=True)
+    card = {
+        "arguments": RACE_DIT,
+        "command": COMMAND,
+        "threads": THREADS,
+        "training": settings,
+        "cpu_seconds": round(time.process_time() - start),
+        "versions": {library: version(library) for library in ("torch", "numpy")},
+        "runs": runs,
+    }
+    (WEIGHTS / f"{name}.json").write_text(json.dumps(card, indent=2) + "\n")
 
 
 PARTS = {
@@ -193,7 +274,9 @@ PARTS = {
     "autoencoder-4x4x8": lambda name: make_autoencoder(name, 8, steps=1200, kl_weight=3e-4),
     "vit": lambda name: make_vit(name, steps=2500, seeds=(0, 1, 2)),
     "caption-dit": lambda name: make_caption_dit(name, steps=2200),
+    "in-context-dit": lambda name: make_in_context_dit(name, steps=2200),
     "vit-comparison": lambda name: compare_vits(name, steps=800, seeds=(0, 1, 2)),
+    "design-comparison": lambda name: compare_designs(name, steps=500, seeds=(0, 1, 2)),
 }
 
 if __name__ == "__main__":

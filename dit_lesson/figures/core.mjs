@@ -218,21 +218,42 @@ export function unpatchify(tokens, patchSize, height, width, order = "p,p,C") {
   );
 }
 
-// Tokens, parameters and MACs of an adaLN-Zero DiT as in the paper: r = 4, variances learned,
-// 1000 classes and the null class; counting.py has the same by part
-export function ditCost({ inputSize, patchSize, hiddenSize: d, depth, channels = 4 }) {
-  const tokens = (inputSize / patchSize) ** 2;
+// Parameters and MACs of a DiT by part, as in the paper: r = 4, variances learned, 1000 classes
+// and the null class. The parts that a design does not have are left out; see counting.py
+export function ditLedger({ inputSize, patchSize, hiddenSize: d, depth, channels = 4, conditioning = "adaln-zero" }) {
+  const imageTokens = (inputSize / patchSize) ** 2;
+  const cross = conditioning === "cross-attention" ? 1 : 0;
+  const chunks = { adaln: 4, "adaln-zero": 6 }[conditioning] ?? 0;
+  const tokens = imageTokens + (conditioning === "in-context" ? 2 : 0);
   const patch = patchSize ** 2 * channels;
-  const modulation = (6 * depth + 2) * d;
-  const embedders = (patch + 1) * d + (256 + 1) * d + (d + 1) * d + 1001 * d;
-  const block = 4 * (d + 1) * d + 8 * d ** 2 + 5 * d;
-  return {
-    tokens,
-    parameters: embedders + modulation * (d + 1) + depth * block + (d + 1) * 2 * patch,
-    macs:
-      tokens * 3 * patch * d + 256 * d + d ** 2 + modulation * d +
-      depth * (12 * tokens * d ** 2 + 2 * tokens ** 2 * d),
+  const vectors = depth * chunks + (chunks ? 2 : 0);
+  const norms = chunks ? 0 : depth * (2 + cross) + 1;
+  const layer = d * (d + 1);
+  const ledger = {
+    "patch embedding": [(patch + 1) * d, imageTokens * patch * d],
+    "time embedding": [257 * d + layer, 256 * d + d ** 2],
+    "label embedding": [1001 * d, 0],
+    modulation: [vectors * layer, vectors * d ** 2],
+    "layer norms": [norms * 2 * d, 0],
+    "attention projections": [depth * 4 * layer, depth * tokens * 4 * d ** 2],
+    "attention scores": [0, depth * 2 * tokens ** 2 * d],
+    "cross-attention projections": [cross * depth * 4 * layer, cross * depth * 2 * (tokens + 2) * d ** 2],
+    "cross-attention scores": [0, cross * depth * 4 * tokens * d],
+    MLP: [depth * (8 * d ** 2 + 5 * d), depth * tokens * 8 * d ** 2],
+    "final layer": [(d + 1) * 2 * patch, imageTokens * 2 * patch * d],
   };
+  return Object.fromEntries(
+    Object.entries(ledger)
+      .filter(([, [parameters, macs]]) => parameters || macs)
+      .map(([part, [parameters, macs]]) => [part, { parameters, macs }]),
+  );
+}
+
+// The same in all, with the number of tokens
+export function ditCost(sizes) {
+  const costs = Object.values(ditLedger(sizes));
+  const sum = (quantity) => costs.reduce((total, cost) => total + cost[quantity], 0);
+  return { tokens: (sizes.inputSize / sizes.patchSize) ** 2, parameters: sum("parameters"), macs: sum("macs") };
 }
 
 // beta from 1e-4 to 2e-2 in equal steps; rescaled, a short schedule adds as much noise

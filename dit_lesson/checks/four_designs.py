@@ -1,0 +1,121 @@
+"""Checkers for the exercises of the chapter on the four designs."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from dit_lesson.checks import compare
+from dit_lesson.counting import dit_ledger, total
+from dit_lesson.models import DIT_CONFIGS
+
+
+def check_overhead(function: Callable[..., Any]) -> None:
+    """Check ``function(tokens, width)``: what cross-attention adds to a plain block, as a share.
+
+    MACs, with two condition tokens and the MLP four times as wide as the tokens.
+    """
+    n, d, m = 64, 96, 2
+    plain = 12 * n * d**2 + 2 * n**2 * d
+    extra = 2 * (n + m) * d**2 + 2 * n * m * d
+    mistakes = [
+        ((plain + extra) / plain, "That is the ratio of the two blocks: subtract 1."),
+        (extra / (plain + extra), "That is the share of the new block: divide by the plain one."),
+        (
+            (4 * n * d**2 + 2 * n * m * d) / plain,
+            "Keys and values are made from the two condition tokens, not from the image.",
+        ),
+        (
+            (2 * n * d**2 + 2 * n * m * d) / plain,
+            "Keys and values are missing: two matrix products for each condition token.",
+        ),
+        (2 * (n + m) * d**2 / plain, "The scores and the weighted values are missing."),
+        (
+            (2 * (n + m) * d**2 + n * m * d) / plain,
+            "A pair costs D for its score and D again for its weighted value.",
+        ),
+        (extra / (12 * n * d**2), "The plain block has attention scores, too: 2 N N D."),
+    ]
+    compare(
+        "check_overhead",
+        function,
+        [n, d],
+        extra / plain,
+        mistakes,
+        "For many tokens of great width it comes near one sixth.",
+    )
+
+
+_CONFIG = DIT_CONFIGS["DiT-S/2"] | {"input_size": 64}
+_LEDGER = dit_ledger(**_CONFIG, conditioning="cross-attention")
+_RIGHT = total(_LEDGER.values()).macs
+
+#: What four counters say about one pass of DiT-S/2, cross-attention, for 512x512 pixels.
+REPORTS = {
+    "A": _RIGHT - _LEDGER["attention scores"].macs - _LEDGER["cross-attention scores"].macs,
+    "B": 2 * _RIGHT,
+    "C": _RIGHT,
+    "D": total(dit_ledger(**_CONFIG, conditioning="adaln-zero").values()).macs,
+}
+DIAGNOSES = {"A": "no scores", "B": "flops", "C": "right", "D": "other design"}
+
+
+def check_diagnosis(function: Callable[[], Any]) -> None:
+    """Check ``function() -> dict``: for each letter of `REPORTS` what its counter did."""
+    letters, words = list(DIAGNOSES), list(DIAGNOSES.values())
+    answer = function()
+    if not isinstance(answer, dict) or set(answer) != set(letters):
+        print(
+            f"check_diagnosis: not yet. It returned {answer!r}, expected a dict with the keys "
+            f"{', '.join(letters)}."
+        )
+        return
+    unknown = [word for word in answer.values() if word not in words]
+    if unknown:
+        print(f"check_diagnosis: not yet. {unknown[0]!r} is none of {', '.join(sorted(words))}.")
+        return
+    wrong = [letter for letter in letters if answer[letter] != DIAGNOSES[letter]]
+    if wrong:
+        print(
+            f"check_diagnosis: not yet. Look at {wrong[0]} again: compare it with the total of "
+            "the ledger, and with that total less each of its parts."
+        )
+        return
+    print("check_diagnosis: right. Half of a number, or a missing part, gives a counter away.")
+
+
+def check_parameters(function: Callable[..., Any]) -> None:
+    """Check ``function(width, depth, chunks)``: the parameters of all blocks of an adaptive design.
+
+    ``chunks`` is 4 for adaLN and 6 for adaLN-Zero; biases count.
+    """
+    d, depth = 64, 3
+
+    def blocks(modulation: Callable[[int], int], core: int = 12 * d * d + 9 * d) -> np.ndarray:
+        return np.array([depth * (core + modulation(chunks)) for chunks in (4, 6)])
+
+    mistakes = [
+        (blocks(lambda k: 0), "The modulation is missing: a linear layer from D to chunks * D."),
+        (blocks(lambda k: k * d * d), "The bias of the modulation is missing: chunks * D."),
+        (
+            blocks(lambda k: k * d * (d + 1), 12 * d * d),
+            "The biases of attention (4 D) and of the MLP (5 D) are missing.",
+        ),
+        (
+            blocks(lambda k: k * d * (d + 1), 12 * d * d + 13 * d),
+            "The layer norms have no parameters of their own here: the condition makes them.",
+        ),
+        (
+            blocks(lambda k: k * d * (d + 1)) // depth,
+            "That is one block: multiply by the depth.",
+        ),
+    ]
+    compare(
+        "check_parameters",
+        lambda width, layers: [function(width, layers, chunks) for chunks in (4, 6)],
+        [d, depth],
+        blocks(lambda k: k * d * (d + 1)),
+        mistakes,
+        "The two designs differ by 2 D (D + 1) in each block.",
+        tolerance=1e-12,
+    )

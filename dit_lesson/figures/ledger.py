@@ -1,0 +1,63 @@
+"""Chapter 11's figure: where every parameter and every multiply-accumulate of a DiT goes."""
+
+from typing import ClassVar
+
+import matplotlib.figure
+import traitlets
+
+from dit_lesson import plots
+from dit_lesson.counting import Ledger, dit_ledger, total
+from dit_lesson.figures.base import Figure
+from dit_lesson.models import DESIGNS, DIT_CONFIGS
+
+QUANTITIES = {"macs": ("GMAC", 1e9), "parameters": ("million parameters", 1e6)}
+RESOLUTIONS = (256, 512)  # pixels; the latent has an eighth of the side
+
+
+class LedgerFigure(Figure):
+    """The parameters or the MACs of one model by part, and of all four designs side by side."""
+
+    caption: ClassVar[str] = (
+        "Above: the parts of the chosen model, each with its share. Below: the same model in the "
+        "four designs, on one scale, cut into the same parts."
+    )
+
+    size = traitlets.Enum(("S", "B", "L", "XL"), "XL").tag(sync=True, figure=True)
+    patch_size = traitlets.Enum((2, 4, 8), 2).tag(sync=True, figure=True)
+    conditioning = traitlets.Enum(tuple(DESIGNS), "adaln-zero").tag(sync=True, figure=True)
+    resolution = traitlets.Enum(RESOLUTIONS, 256).tag(sync=True, figure=True)
+    quantity = traitlets.Enum(tuple(QUANTITIES), "macs").tag(sync=True, figure=True)
+
+    def ledgers(self) -> dict[str, Ledger]:
+        """The ledger of each design at the chosen size."""
+        config = DIT_CONFIGS[f"DiT-{self.size}/{self.patch_size}"]
+        return {
+            design: dit_ledger(**config, input_size=self.resolution // 8, conditioning=design)
+            for design in DESIGNS
+        }
+
+    def shares(self) -> dict[str, dict[str, float]]:
+        """The chosen quantity by design and part, in its unit."""
+        _, unit = QUANTITIES[self.quantity]
+        return {
+            design: {part: getattr(cost, self.quantity) / unit for part, cost in ledger.items()}
+            for design, ledger in self.ledgers().items()
+        }
+
+    def summary(self) -> str:
+        """Totals of the chosen model and the part that has most."""
+        cost = total(self.ledgers()[self.conditioning].values())
+        parts = self.shares()[self.conditioning]
+        largest = max(parts, key=parts.__getitem__)
+        name, _ = QUANTITIES[self.quantity]
+        return (
+            f"DiT-{self.size}/{self.patch_size} with {self.conditioning}, "
+            f"{self.resolution}x{self.resolution} pixels: {cost.parameters / 1e6:.2f} million "
+            f"parameters, {cost.macs / 1e9:.2f} GMAC; {largest} has most {name}, "
+            f"{parts[largest] / sum(parts.values()):.1%}."
+        )
+
+    def picture(self) -> matplotlib.figure.Figure:
+        """The parts of the chosen model, and the four designs as stacked bars."""
+        name, _ = QUANTITIES[self.quantity]
+        return plots.ledger(self.shares(), self.conditioning, name)

@@ -219,12 +219,12 @@ def make_dit(
 
 RACE_DIT = {
     **{"input_size": 4, "patch_size": 1, "in_channels": 8, "hidden_size": 64, "depth": 4},
-    **{"num_heads": 4, "num_classes": 10, "learn_sigma": False},
+    **{"num_heads": 4, "num_classes": 10, "learn_sigma": False, "embedding_init": "unit"},
 }
 
 
 def compare_designs(name: str, steps: int, seeds: tuple[int, ...]) -> None:
-    """The four designs with either embedding init, several seeds each; a card without weights.
+    """The four designs, several seeds each; a card without weights.
 
     A seed fixes the random start, the order of the data, the times and the noise of training.
     The held-out loss has the same times and the same noise for every run.
@@ -244,25 +244,22 @@ def compare_designs(name: str, steps: int, seeds: tuple[int, ...]) -> None:
 
     settings = {"steps": steps, "batch_size": 32, "learning_rate": 3e-3, "ema_decay": 0.99}
     runs = []
-    start = time.process_time()
-    for embedding_init in ("unit", "paper"):
-        for seed in seeds:
-            for design in DESIGNS:
-                torch.manual_seed(seed)
-                model = DiT(**RACE_DIT, conditioning=design, embedding_init=embedding_init)
-                train(model, loss, data["train"], seed=seed, **settings)
-                generator = torch.Generator().manual_seed(SEED)
-                with torch.no_grad():
-                    held_out = [loss(model, *data["test"], generator).item() for _ in range(4)]
-                run = {"design": design, "embedding_init": embedding_init, "seed": seed}
-                runs.append(run | {"test_loss": round(sum(held_out) / len(held_out), 4)})
-                print(f"{name}: {runs[-1]}", flush=True)
+    for seed in seeds:
+        for design in DESIGNS:
+            torch.manual_seed(seed)
+            model = DiT(**RACE_DIT, conditioning=design)
+            train(model, loss, data["train"], seed=seed, **settings)
+            generator = torch.Generator().manual_seed(SEED)
+            with torch.no_grad():
+                held_out = [loss(model, *data["test"], generator).item() for _ in range(4)]
+            mean = round(sum(held_out) / len(held_out), 4)
+            runs.append({"design": design, "seed": seed, "test_loss": mean})
+            print(f"{name}: {runs[-1]}", flush=True)
     card = {
         "arguments": RACE_DIT,
         "command": COMMAND,
         "threads": THREADS,
         "training": settings,
-        "cpu_seconds": round(time.process_time() - start),
         "versions": {library: version(library) for library in ("torch", "numpy")},
         "runs": runs,
     }

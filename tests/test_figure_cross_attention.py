@@ -1,12 +1,14 @@
 """The look-up figure: its module equals Python, whose numbers come from the trained model."""
 
+import base64
+
 import numpy as np
 import pytest
 import torch
 
 from dit_lesson.figures import cross_attention
 from dit_lesson.figures.cross_attention import CrossAttentionFigure
-from dit_lesson.training import load_weights
+from dit_lesson.training import WEIGHTS, load_weights
 from tests import javascript
 from tests.browser import browser, site
 from tests.test_figures_page import live_figures, open_page, table_rows
@@ -33,7 +35,8 @@ def test_module_equals_python(traits):
 
 @pytest.mark.needs_node
 def test_weights_are_read_from_the_file_as_it_is():
-    text = cross_attention.constants()["weights"]
+    file = (WEIGHTS / f"{cross_attention.NAME}.safetensors").read_bytes()
+    text = base64.b64encode(file).decode()
     (tensors,) = javascript.call("core", [("readWeights", text)])
     expected = load_weights(cross_attention.NAME)
     assert set(tensors) == set(expected)
@@ -41,6 +44,12 @@ def test_weights_are_read_from_the_file_as_it_is():
         first = len(expected[name])
         flat = expected[name].reshape(first, -1) if expected[name].ndim > 1 else expected[name]
         np.testing.assert_array_equal(np.asarray(value), flat.numpy())
+
+
+def test_rounding_moves_no_weight_by_more_than_half_a_step():
+    shipped, rounded = load_weights(cross_attention.NAME), cross_attention.model().state_dict()
+    for name, (_, step, _) in cross_attention.weights().items():
+        assert (rounded[name] - shipped[name]).abs().max() <= step / 2 * 1.001
 
 
 @pytest.mark.needs_node

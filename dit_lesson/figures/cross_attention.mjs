@@ -1,5 +1,5 @@
 // Chapter 8's figure: image tokens that look up the time and the words of a caption.
-import { add, affineNorm, crossAttention, embedNoised, mean, mlp, readWeights, selfAttention } from "./core.mjs";
+import { add, affineNorm, crossAttention, embedNoised, mean, mlp, selfAttention } from "./core.mjs";
 import { colours, group, h, heatmap, menu, numbers, presets, show, slider, table } from "./ui.mjs";
 
 const WORDS = ["a", "thin", "bold", "upright", "tilted", "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
@@ -11,10 +11,18 @@ export function keyNames(state) {
   return ["time", "a", state.weight, state.slant, state.name];
 }
 
-// The file is read once; the same text is the same file.
-const read = { text: "", weights: {} };
-function weightsOf(text) {
-  if (read.text !== text) Object.assign(read, { text, weights: readWeights(text) });
+// A tensor comes as [rows, step, base64 of 8-bit numbers], rows 0 for a vector; read once.
+const read = { from: null, weights: {} };
+function weightsOf(compact) {
+  if (read.from === compact) return read.weights;
+  const tensors = Object.entries(compact).map(([name, [rows, step, text]]) => {
+    const bytes = Int8Array.from(atob(text), (character) => character.charCodeAt(0));
+    const numbers = Float64Array.from(bytes, (level) => level * step);
+    const width = numbers.length / rows;
+    const row = (_, i) => numbers.subarray(i * width, (i + 1) * width);
+    return [name, rows ? Array.from({ length: rows }, row) : numbers];
+  });
+  Object.assign(read, { from: compact, weights: Object.fromEntries(tensors) });
   return read.weights;
 }
 

@@ -18,7 +18,7 @@ from dit_lesson.embeddings import CaptionEncoder
 from dit_lesson.figures.adaptive_layer_norm import small_digits
 from dit_lesson.figures.base import Figure
 from dit_lesson.models import DiT
-from dit_lesson.training import WEIGHTS, load_weights, read_card
+from dit_lesson.training import load_weights, read_card
 
 NAME = "caption-dit"
 MEAN = -1  # in the place of a head: the mean over all heads
@@ -26,29 +26,49 @@ DEPTH, NUM_HEADS, GRID = 3, 4, 4
 
 
 @cache
+def weights() -> dict[str, Any]:
+    """The shipped weights in 8 bits, each tensor with a step, [rows, step, base64].
+
+    Without the numbers that come after the last look-up, so that the page stays light.
+    """
+    after = ("final_layer", f"blocks.{DEPTH - 1}.mlp")
+    compact = {}
+    for name, tensor in load_weights(NAME).items():
+        if not name.startswith(after):
+            step = tensor.abs().max().item() / 127
+            levels = (tensor.double() / step).round().to(torch.int8).numpy()
+            text = base64.b64encode(levels.tobytes()).decode()
+            compact[name] = [len(tensor) if tensor.ndim > 1 else 0, step, text]
+    return compact
+
+
+@cache
 def model() -> DiT:
-    """The shipped model that reads captions, in double precision."""
+    """The shipped model that reads captions, as rounded for the page, in double precision."""
     arguments = read_card(NAME)["arguments"]
     words = CaptionEncoder(CAPTION_WORDS, max_words=4, hidden_size=arguments["hidden_size"])
-    trained = DiT(**arguments, y_embedder=words)
-    trained.load_state_dict(load_weights(NAME))
-    return trained.double().eval()
+    trained = DiT(**arguments, y_embedder=words).double().eval()
+    rounded = {name: value.double() for name, value in load_weights(NAME).items()}
+    for name, (_, step, text) in weights().items():
+        levels = np.frombuffer(base64.b64decode(text), np.int8).astype(float)
+        rounded[name] = torch.tensor(step * levels).reshape(rounded[name].shape)
+    trained.load_state_dict(rounded)
+    return trained
 
 
 @cache
 def constants() -> dict[str, Any]:
-    """Small digits to show, their latents, one noise, and the file of the weights."""
+    """Small digits to show, their latents, one noise, and the weights."""
     autoencoder = Autoencoder(downsample=4)
     autoencoder.load_state_dict(load_weights("autoencoder-8x8x4"))
     images, labels = load_digits("train")
     first = [int(np.flatnonzero(labels == digit)[0]) for digit in range(10)]
     pictures = torch.tensor(scale_digits(images[first], 32)).double()
-    weights = (WEIGHTS / f"{NAME}.safetensors").read_bytes()
     return {
         "digits": small_digits().tolist(),
         "latents": autoencoder.double().to_latents(pictures).numpy().round(2).tolist(),
         "noise": np.random.default_rng(0).normal(size=(4, 8, 8)).round(2).tolist(),
-        "weights": base64.b64encode(weights).decode(),
+        "weights": weights(),
     }
 
 
@@ -62,7 +82,7 @@ class CrossAttentionFigure(Figure):
     caption: ClassVar[str] = (
         "A digit, cut into sixteen patches, and for each key (the time step and the four words "
         "of the caption) how much each patch's token looks it up, from 0 to 1. At every patch "
-        "the five numbers add up to 1. A trained model: DiT with cross-attention, three blocks."
+        "the five numbers add up to 1. The trained model, its weights rounded to 8 bits."
     )
 
     t = traitlets.Int(300, min=0, max=999).tag(sync=True, figure=True)
@@ -75,7 +95,7 @@ class CrossAttentionFigure(Figure):
     digits = traitlets.List().tag(sync=True, figure=True)
     latents = traitlets.List().tag(sync=True, figure=True)
     noise = traitlets.List().tag(sync=True, figure=True)
-    weights = traitlets.Unicode().tag(sync=True, figure=True)
+    weights = traitlets.Dict().tag(sync=True, figure=True)
 
     def __init__(self, **traits: Any) -> None:
         super().__init__(**constants(), **traits)

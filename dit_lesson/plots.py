@@ -332,3 +332,46 @@ def runs(values: dict[str, dict[str, Sequence[float]]], ylabel: str) -> matplotl
         place.set_xticklabels(columns, fontsize=10)
     axes[0, 0].set_ylabel(ylabel)
     return figure
+
+
+def classified(
+    image: np.ndarray, patch_size: int, attention: np.ndarray, probabilities: np.ndarray
+) -> matplotlib.figure.Figure:
+    """Draw an image (H, W) in patches, CLS's attention to them (N,), and class probabilities."""
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(10, 3.3))
+    plt.close(figure)
+    patch_grid(left, image, patch_size, "what the model sees")
+    side = image.shape[0] // patch_size
+    matrix(middle, attention.reshape(side, side), 0.3, "where CLS looks")
+    middle.set_aspect("equal")
+    right.bar(np.arange(len(probabilities)), probabilities, color=COLOURS["data"])
+    right.set(xticks=np.arange(len(probabilities)), ylim=(0, 1), title="probability of each class")
+    return figure
+
+
+def attention_of_cls(
+    images: np.ndarray, maps: np.ndarray, titles: Sequence[str]
+) -> matplotlib.figure.Figure:
+    """Draw images (n, H, W) above CLS's attention to their patches (n, blocks, side, side)."""
+    rows = 1 + maps.shape[1]
+    figure, axes = plt.subplots(rows, len(images), figsize=(1.5 * len(images), 1.6 * rows))
+    plt.close(figure)
+    for column, (image, stack, title) in enumerate(zip(images, maps, titles, strict=True)):
+        matrix(axes[0, column], image, 1, title)
+        for row, attention in enumerate(stack, start=1):
+            matrix(axes[row, column], attention, 0.3)
+            axes[row, 0].set_ylabel(f"block {row - 1}")
+    return figure
+
+
+def classified_input(image: np.ndarray, patch_size: int) -> matplotlib.figure.Figure:
+    """Draw an image (H, W) with its cuts, and beside it its patches as a sequence of rows."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3), width_ratios=[1, 2])
+    plt.close(figure)
+    patch_grid(left, image, patch_size, "an image")
+    side = image.shape[0] // patch_size
+    tokens = image.reshape(side, patch_size, side, patch_size).swapaxes(1, 2)
+    tokens = tokens.reshape(side * side, patch_size**2)
+    matrix(right, tokens, 1, "the same as a sequence")
+    right.set(xlabel=f"features {tokens.shape[1]}", ylabel=f"tokens N = {len(tokens)}")
+    return figure

@@ -1,0 +1,82 @@
+"""Checkers for the exercises of the ViT review."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from dit_lesson.checks import compare
+from dit_lesson.numpy_dit import attention, softmax
+
+random = np.random.default_rng(0)
+QUERIES, KEYS, VALUES = (random.normal(size=shape) for shape in ((4, 9), (5, 9), (5, 3)))
+TOKENS = random.normal(size=(2, 5, 3))
+
+
+def check_attention(function: Callable[..., Any]) -> None:
+    """Check ``function(q, k, v)``, attention of one head in NumPy."""
+    scores = QUERIES @ KEYS.T
+    width, count = QUERIES.shape[1], len(KEYS)
+    mistakes = [
+        (softmax(scores) @ VALUES, "The scores are not divided by the root of the width."),
+        (
+            softmax(scores / np.sqrt(count)) @ VALUES,
+            "The root is of the number of tokens: it is of the width of a query.",
+        ),
+        (softmax(scores / width) @ VALUES, "Divide by the root of the width, not by the width."),
+        (
+            softmax((scores / np.sqrt(width)).T).T @ VALUES,
+            "The softmax runs over the queries: each query's shares over the keys add up to 1.",
+        ),
+        (scores / np.sqrt(width) @ VALUES, "The softmax is missing."),
+        (softmax(scores / np.sqrt(width)), "Those are the shares: multiply them with the values."),
+    ]
+    compare(
+        "check_attention",
+        function,
+        [QUERIES, KEYS, VALUES],
+        attention(QUERIES, KEYS, VALUES),
+        mistakes,
+        "Every row of shares adds up to 1.",
+    )
+
+
+def check_sequence(function: Callable[..., Any]) -> None:
+    """Check ``function(image_size, patch_size, channels)``: tokens with CLS, numbers a patch."""
+    mistakes = [
+        ((16, 147), "CLS is a token too: the sequence is one longer than the number of patches."),
+        ((17, 49), "A patch holds all channels of its pixels."),
+        ((5, 147), "The image is cut along both sides: square the number of patches a side."),
+        ((17, 21), "A patch has patch_size rows and columns of pixels."),
+        ((147, 17), "The order is: length of the sequence, numbers in a patch."),
+    ]
+    compare(
+        "check_sequence",
+        function,
+        [28, 7, 3],
+        (17, 147),
+        mistakes,
+        "Halving the patch size makes the sequence four times as long.",
+        tolerance=1e-12,
+    )
+
+
+def check_read(function: Callable[..., Any]) -> None:
+    """Check ``function(tokens, pool)`` with pool "cls" and "mean"."""
+    mistakes = [
+        ([TOKENS[:, 0], TOKENS.mean(axis=1)], "CLS does not belong to the mean of the patches."),
+        ([TOKENS[:, -1], TOKENS[:, 1:].mean(axis=1)], "CLS is the first token, not the last."),
+        ([TOKENS[:, -1], TOKENS[:, :-1].mean(axis=1)], "CLS is the first token, not the last."),
+        (
+            [TOKENS[:, 0], TOKENS[:, 0]],
+            "The pool is ignored: with pool 'mean' the patch tokens are averaged.",
+        ),
+    ]
+    compare(
+        "check_read",
+        lambda tokens: [function(tokens, "cls"), function(tokens, "mean")],
+        [TOKENS],
+        [TOKENS[:, 0], TOKENS[:, 1:].mean(axis=1)],
+        mistakes,
+        "Both give one vector for each image.",
+    )

@@ -63,10 +63,10 @@ function render({ model, el }) {
   ];
   const start = { size: "XL", patch_size: 2, conditioning: "adaln-zero", resolution: 256, quantity: "macs" };
   const buttons = presets(model, "presets", [
-    ["reset", start],
     ["parameters of XL/2", { ...start, quantity: "parameters" }],
     ["cross-attention", { ...start, conditioning: "cross-attention" }],
     ["512 pixels, small model", { ...start, size: "S", resolution: 512 }],
+    ["reset", start],
   ]);
   const [parts, designs] = [h("div", {}), h("div", {})];
   const said = h("p", { class: "dit-note", role: "status" });

@@ -18,7 +18,7 @@ class LedgerFigure(Figure):
     """The parameters or the MACs of one model by part, and of all four designs side by side."""
 
     caption: ClassVar[str] = (
-        "Above: the parts of the chosen model, each with its share. Below: the same model in the "
+        "First the parts of the chosen model, each with its share, then the same model in the "
         "four designs, on one scale, cut into the same parts."
     )
 

@@ -74,7 +74,7 @@ function render({ model, el }) {
   const bars = h("canvas", { style: "aspect-ratio: 1", "aria-hidden": "true" });
   const controls = [
     slider(model, { name: "place", label: "patch", symbol: "n", min: 0, max: 15, step: 1 }),
-    slider(model, { name: "other", label: "other patch", symbol: "m", min: 0, max: 15, step: 1 }),
+    slider(model, { name: "other", label: "other", symbol: "m", min: 0, max: 15, step: 1 }),
     menu(model, { name: "digit", label: "test digit", options: Array.from({ length: 10 }, (_, i) => [i, String(i)]) }),
     menu(model, { name: "block", label: "CLS in", options: Array.from({ length: DEPTH }, (_, i) => [i, `block ${i}`]) }),
   ];
@@ -137,8 +137,8 @@ function render({ model, el }) {
     const best = probabilities.indexOf(Math.max(...probabilities));
     const percent = (share) => `${Math.round(100 * share)}%`;
     said.textContent =
-      `The model says ${best} (${percent(probabilities[best])}). CLS gives patch ${state.place} ` +
-      `${percent(attention[state.place])} of its attention in block ${state.block}.`;
+      `The model says ${best} (${percent(probabilities[best])}). In block ${state.block} CLS gives ` +
+      `${percent(attention[state.place])} of its attention to patch ${state.place}.`;
     details.draw();
   };
   const panel = (title, canvas) =>

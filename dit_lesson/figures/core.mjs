@@ -314,6 +314,52 @@ export function readWeights(base64) {
   return tensors;
 }
 
+// A 3 x 3 convolution that keeps the side, zeros around: channels one after the other in one
+// array, weight rows (in channel, row, column) as `readWeights` gives them
+export function convolve(input, side, weight, bias) {
+  const area = side * side;
+  const output = new Float64Array(weight.length * area);
+  weight.forEach((row, out) => {
+    const target = output.subarray(out * area, (out + 1) * area).fill(bias[out]);
+    row.forEach((factor, k) => {
+      const [down, right] = [(Math.floor(k / 3) % 3) - 1, (k % 3) - 1];
+      const start = Math.floor(k / 9) * area + down * side + right;
+      for (let y = Math.max(0, -down); y < side - Math.max(0, down); y++) {
+        const [from, to] = [y * side + Math.max(0, -right), (y + 1) * side - Math.max(0, right)];
+        for (let at = from; at < to; at++) target[at] += factor * input[start + at];
+      }
+    });
+  });
+  return output;
+}
+
+// Four channels of one side become one of twice the side, as torch's PixelShuffle(2)
+export function pixelShuffle(input, side) {
+  const output = new Float64Array(input.length);
+  for (let at = 0; at < input.length; at++) {
+    const [x, y, channel] = [at % side, Math.floor(at / side) % side, Math.floor(at / side ** 2)];
+    const [row, column] = [2 * y + (Math.floor(channel / 2) % 2), 2 * x + (channel % 2)];
+    output[(Math.floor(channel / 4) * 2 * side + row) * 2 * side + column] = input[at];
+  }
+  return output;
+}
+
+// The decoder of autoencoder.py: a standardised latent, channels one after the other, to pixels
+export function decodeLatent(latent, side, weights) {
+  const area = side * side;
+  const layer = (input, size, name) => convolve(input, size, weights[`decoder.${name}.weight`], weights[`decoder.${name}.bias`]);
+  const scaled = Float64Array.from(latent, (value, i) => {
+    const channel = Math.floor(i / area);
+    return value * weights.latent_std[channel] + weights.latent_mean[channel];
+  });
+  let picture = layer(scaled, side, 0);
+  for (let name = 2; `decoder.${name}.weight` in weights; name += 3) {
+    picture = pixelShuffle(layer(silu(picture), side, name), side);
+    side *= 2;
+  }
+  return picture;
+}
+
 // Layer norm with its own learned scale and shift
 export function affineNorm(rows, weights, name) {
   const scale = weights[`${name}.weight`].map((value) => value - 1);

@@ -60,6 +60,9 @@ def main() -> None:
             page.wait_for_selector(".dit-live")
             times = measure(page, arguments.slowdown, arguments.steps)
             page.close()
+            if not times["paint"]:
+                print(f"{path.stem:28} has no slider")
+                continue
             cells = [
                 f"{name} median {statistics.median(values):5.1f} ms, "
                 f"95% {statistics.quantiles(values, n=20)[-1]:5.1f} ms"

@@ -31,9 +31,10 @@ def turned(embedding, offset, sign=1):
     )
 
 
-def resized(step):
+def resized(step, offset=0.0):
     def function(hidden_size, base, size):
-        axis = sincos_1d(np.arange(size) * step(base, size), hidden_size // 2)
+        places = (np.arange(size) + offset) * step(base, size) - offset
+        axis = sincos_1d(places, hidden_size // 2)
         rows, columns = np.divmod(np.arange(size**2), size)
         return np.concatenate([axis[columns], axis[rows]], axis=1)
 
@@ -69,6 +70,7 @@ CASES = [
     (check.check_resized, resized(lambda base, size: 1.0), "not scaled"),
     (check.check_resized, resized(lambda base, size: size / base), "upside down"),
     (check.check_resized, resized(lambda base, size: (base - 1) / (size - 1)), "aligned"),
+    (check.check_resized, resized(lambda base, size: base / size, 0.5), "middles of the tokens"),
     (
         check.check_resized,
         lambda d, base, size: np.roll(resized(lambda b, s: b / s)(d, base, size), d // 2, axis=1),

@@ -34,9 +34,12 @@ def compare(
         result = np.asarray(returned, dtype=float)
     except Exception as error:
         reason = " ".join(str(error).split())
+        hint = ""
+        if "broadcast" in reason:
+            hint = " An axis may be missing: values[:, None] gives every row its own number."
         print(
             f"{name}: your function raised {type(error).__name__}: {reason}; "
-            f"expected it to return {wanted}."
+            f"expected it to return {wanted}.{hint}"
         )
         return
     if returned is None:

@@ -117,8 +117,8 @@ def check_resized(function: Callable[..., Any]) -> None:
     """Check ``function(hidden_size, base, size)``: a finer grid over the same picture."""
     hidden_size, base, size = 8, 4, 6
 
-    def grid(step: float) -> np.ndarray:
-        axis = sincos_1d(np.arange(size) * step, hidden_size // 2)
+    def grid(step: float, start: float = 0.0) -> np.ndarray:
+        axis = sincos_1d(start + np.arange(size) * step, hidden_size // 2)
         rows, columns = np.divmod(np.arange(size * size), size)
         return np.concatenate([axis[columns], axis[rows]], axis=1)
 
@@ -136,6 +136,11 @@ def check_resized(function: Callable[..., Any]) -> None:
         (
             np.roll(grid(base / size), half, axis=1),
             "The halves are swapped: the first half belongs to the column.",
+        ),
+        (
+            grid(base / size, 0.5 * (base / size - 1)),
+            "The middles of the tokens are aligned, as some code bases do: here the first token "
+            "keeps position 0.",
         ),
     ]
     compare(

@@ -39,9 +39,7 @@ export function stages(state) {
 
 // The digit with its grid of patches; the chosen patch is framed.
 function drawDigit(canvas, image, token, palette) {
-  heatmap(canvas, image, { limit: 1, palette });
-  const { clientWidth: width } = canvas;
-  const context = canvas.getContext("2d");
+  const { context, width } = heatmap(canvas, image, { limit: 1, palette });
   const patch = (width * PATCH_SIZE) / image.length;
   context.strokeStyle = palette.data;
   context.lineWidth = 1;

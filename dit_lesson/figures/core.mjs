@@ -10,18 +10,20 @@ function mapRow(row, f) {
   return result;
 }
 
+function sum(row) {
+  let total = 0;
+  for (const value of row) total += value;
+  return total;
+}
+
 export function mean(row) {
-  let sum = 0;
-  for (const value of row) sum += value;
-  return sum / row.length;
+  return sum(row) / row.length;
 }
 
 // Standard deviation with 1/n, as layer norm uses it.
 export function std(row) {
   const centre = mean(row);
-  let sum = 0;
-  for (const value of row) sum += (value - centre) ** 2;
-  return Math.sqrt(sum / row.length);
+  return Math.sqrt(mean(mapRow(row, (value) => (value - centre) ** 2)));
 }
 
 // (x - mean) / sqrt(var + eps), each row by itself
@@ -53,9 +55,9 @@ export function linearRow(row, weight, bias = null) {
   const result = new Float64Array(weight.length);
   for (let o = 0; o < weight.length; o += 1) {
     const w = weight[o];
-    let sum = bias ? bias[o] : 0;
-    for (let i = 0; i < row.length; i += 1) sum += w[i] * row[i];
-    result[o] = sum;
+    let total = bias ? bias[o] : 0;
+    for (let i = 0; i < row.length; i += 1) total += w[i] * row[i];
+    result[o] = total;
   }
   return result;
 }
@@ -71,21 +73,21 @@ export function add(a, b) {
 export function softmax(row) {
   const top = Math.max(...row);
   const exps = mapRow(row, (value) => Math.exp(value - top));
-  const total = exps.reduce((sum, value) => sum + value, 0);
-  return exps.map((value) => value / total);
+  const total = sum(exps);
+  return mapRow(exps, (value) => value / total);
 }
 
 // softmax(Q Kᵀ / sqrt(d)) V for one head; keys and values may be another sequence
 export function attention(queries, keys, values) {
   const factor = 1 / Math.sqrt(queries[0].length);
-  const weights = linear(queries, keys).map((row) => softmax(row.map((value) => value * factor)));
+  const weights = linear(queries, keys).map((row) => softmax(mapRow(row, (value) => value * factor)));
   const output = weights.map((row) => {
-    const sum = new Float64Array(values[0].length);
+    const mixed = new Float64Array(values[0].length);
     for (let n = 0; n < row.length; n += 1) {
       const value = values[n];
-      for (let i = 0; i < sum.length; i += 1) sum[i] += row[n] * value[i];
+      for (let i = 0; i < mixed.length; i += 1) mixed[i] += row[n] * value[i];
     }
-    return sum;
+    return mixed;
   });
   return { weights, output };
 }
@@ -252,8 +254,8 @@ export function ditLedger({ inputSize, patchSize, hiddenSize: d, depth, channels
 // The same in all, with the number of tokens
 export function ditCost(sizes) {
   const costs = Object.values(ditLedger(sizes));
-  const sum = (quantity) => costs.reduce((total, cost) => total + cost[quantity], 0);
-  return { tokens: (sizes.inputSize / sizes.patchSize) ** 2, parameters: sum("parameters"), macs: sum("macs") };
+  const all = (quantity) => sum(costs.map((cost) => cost[quantity]));
+  return { tokens: (sizes.inputSize / sizes.patchSize) ** 2, parameters: all("parameters"), macs: all("macs") };
 }
 
 // beta from 1e-4 to 2e-2 in equal steps; rescaled, a short schedule adds as much noise
@@ -362,7 +364,7 @@ export function decodeLatent(latent, side, weights) {
 
 // Layer norm with its own learned scale and shift
 export function affineNorm(rows, weights, name) {
-  const scale = weights[`${name}.weight`].map((value) => value - 1);
+  const scale = mapRow(weights[`${name}.weight`], (value) => value - 1);
   return modulate(layerNorm(rows), weights[`${name}.bias`], scale);
 }
 

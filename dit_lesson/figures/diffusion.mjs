@@ -152,16 +152,11 @@ function render({ model, el }) {
   const ratios = Object.fromEntries(
     Object.entries(CURVES).map(([name, kept]) => [name, kept.map((a) => Math.log10(a / (1 - a)))]),
   );
-  let lastKey = "";
   const draw = () => {
     const state = read();
     const now = stages(state);
     const palette = colours(el);
-    // most images stay as they are while t moves: they are drawn when something else changed
-    const key = [state.digit, state.target, el.clientWidth, ...palette.ends].join();
-    for (const name of key === lastKey ? ["mixed", "straight"] : images)
-      heatmap(canvases[name], now[name], { limit: LIMIT, palette });
-    lastKey = key;
+    for (const name of images) heatmap(canvases[name], now[name], { limit: LIMIT, palette });
     const common = { chosen: state.schedule, progress: state.t / 1000, palette };
     drawCurves(signalCurve, { ...common, curves: CURVES, bottom: 0, top: 1, marks: [[0, "0"], [0.5, "0.5"], [1, "1"]] });
     drawCurves(ratioCurve, { ...common, curves: ratios, bottom: -5, top: 4, marks: [[3, "1000"], [0, "1"], [-3, "0.001"]] });

@@ -62,9 +62,7 @@ function drawChannels(canvas, channels, patchSize, chosen, palette) {
     const [left, right] = channels.slice(y < SIDE ? 0 : 2).map((channel) => channel[y % SIDE]);
     return [...left, ...right];
   });
-  heatmap(canvas, rows, { limit: LIMIT, palette });
-  const context = canvas.getContext("2d");
-  const { clientWidth: width } = canvas;
+  const { context, width } = heatmap(canvas, rows, { limit: LIMIT, palette });
   const cell = width / (2 * SIDE);
   const lines = (step, colour, thick) => {
     context.fillStyle = colour;
@@ -89,9 +87,7 @@ function frame(context, x, y, width, height, colour, thick) {
 
 // The token matrix; lines divide a token's features into its pixels, or into its channels.
 function drawTokens(canvas, tokens, patchSize, order, chosen, palette) {
-  heatmap(canvas, tokens, { limit: LIMIT, palette });
-  const context = canvas.getContext("2d");
-  const { clientWidth: width, clientHeight: height } = canvas;
+  const { context, width, height } = heatmap(canvas, tokens, { limit: LIMIT, palette });
   const [wide, high] = [width / tokens[0].length, height / tokens.length];
   const inner = order === "C,p,p" ? patchSize ** 2 : CHANNELS;
   context.fillStyle = palette.data;

@@ -39,20 +39,18 @@ function nearest(map, token) {
   return { row: Math.floor(best / map[0].length), column: best % map[0].length, value: flat[best] };
 }
 
-function frameCell(canvas, rows, columns, token, palette) {
-  const context = canvas.getContext("2d");
-  const [wide, high] = [canvas.clientWidth / columns, canvas.clientHeight / rows];
+function frameCell({ context, width, height }, rows, columns, token, palette) {
+  const [wide, high] = [width / columns, height / rows];
   context.strokeStyle = palette.text;
   context.lineWidth = 2;
   context.strokeRect((token % columns) * wide + 1, Math.floor(token / columns) * high + 1, wide - 2, high - 2);
 }
 
-// A line in the middle of a canvas, where the second half of the features begins.
-function markHalf(canvas, palette) {
-  const context = canvas.getContext("2d");
+// A line in the middle of a map, where the second half of the features begins.
+function markHalf({ context, width, height }, palette) {
   context.strokeStyle = palette.text;
   context.lineWidth = 1;
-  context.strokeRect(canvas.clientWidth / 2, -1, 0, canvas.clientHeight + 2);
+  context.strokeRect(width / 2, -1, 0, height + 2);
 }
 
 // One bar a value, from -1 to 1 around a zero line; the chosen one is dark.
@@ -130,14 +128,14 @@ function render({ model, el }) {
     const palette = colours(el);
     const [row, column] = [Math.floor(token / state.columns), token % state.columns];
     mapCanvas.style.aspectRatio = `${state.columns} / ${ROWS}`;
-    heatmap(mapCanvas, map, { limit: 1, palette });
-    frameCell(mapCanvas, ROWS, state.columns, token, palette);
+    frameCell(heatmap(mapCanvas, map, { limit: 1, palette }), ROWS, state.columns, token, palette);
     drawBars(acrossCanvas, map[row], column, palette);
     drawBars(downCanvas, map.map((values) => values[column]), row, palette);
-    heatmap(tableCanvas, all, { limit: 1, palette, row: token });
-    heatmap(stripCanvas, [all[token]], { limit: 1, palette });
-    const twoHalves = state.kind !== "1-D";
-    if (twoHalves) [tableCanvas, stripCanvas].forEach((target) => markHalf(target, palette));
+    const embeddings = [
+      heatmap(tableCanvas, all, { limit: 1, palette, row: token }),
+      heatmap(stripCanvas, [all[token]], { limit: 1, palette }),
+    ];
+    if (state.kind !== "1-D") embeddings.forEach((drawn) => markHalf(drawn, palette));
     halves.textContent = {
       "column first": "left half: the column; right half: the row",
       "row first": "left half: the row; right half: the column",

@@ -110,8 +110,15 @@ export function group(...controls) {
   return h("div", { class: "dit-controls" }, ...controls.map(({ element }) => element));
 }
 
-// The palette in force: figures.css holds the values for light and dark.
+// The palette in force: figures.css holds the values for light and dark.  Kept for each figure
+// until `show` hears of another theme, since to ask for a style lays the page out.
+const palettes = new WeakMap();
 export function colours(element) {
+  if (!palettes.has(element)) palettes.set(element, readPalette(element));
+  return palettes.get(element);
+}
+
+function readPalette(element) {
   const style = getComputedStyle(element);
   const value = (name) => style.getPropertyValue(`--dit-${name}`).trim();
   const names = ["shift", "scale", "gate", "condition", "data", "text", "ground"];
@@ -121,17 +128,15 @@ export function colours(element) {
   return palette;
 }
 
-// A signed value's colour: `zero` is the page's background, `limit` is full colour.
-export function signedColour([negative, zero, positive], value, limit) {
-  const end = value < 0 ? negative : positive;
-  const share = Math.min(1, Math.abs(value) / limit);
-  return zero.map((z, i) => Math.round(z + (end[i] - z) * share));
-}
+// Each canvas's box on the screen, as the browser reports it to `show`: to ask for it between
+// two panels would lay the page out again for each of them.
+const boxes = new WeakMap();
+const NO_BOX = { width: 0, height: 0 };
 
-// Sizes a canvas to its box on the screen and returns a context in CSS pixels.
+// Fits a canvas to its box; returns an empty context and the size, both in CSS pixels.
 export function prepare(canvas) {
   const ratio = globalThis.devicePixelRatio || 1;
-  const { clientWidth: width, clientHeight: height } = canvas;
+  const { width, height } = boxes.get(canvas) ?? NO_BOX;
   if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
     canvas.width = Math.round(width * ratio);
     canvas.height = Math.round(height * ratio);
@@ -142,25 +147,46 @@ export function prepare(canvas) {
   return { context, width, height };
 }
 
-// Rows of signed numbers as coloured cells that fill the canvas; the chosen row is framed.
+// The map of a canvas at one pixel a cell, to be enlarged; made again when its size changes.
+const maps = new WeakMap();
+function mapOf(canvas, wide, high) {
+  let map = maps.get(canvas);
+  if (map?.image.width !== wide || map.image.height !== high) {
+    const small = h("canvas", { width: wide, height: high });
+    map = { small, context: small.getContext("2d"), image: new ImageData(wide, high) };
+    maps.set(canvas, map);
+  }
+  return map;
+}
+
+// Rows of signed numbers as coloured cells that fill the canvas: zero is the page's background,
+// `limit` full colour.  The chosen row and column are framed; returns what `prepare` does.
 export function heatmap(canvas, rows, { limit, palette, row = -1, column = -1 }) {
-  const { context, width, height } = prepare(canvas);
+  const prepared = prepare(canvas);
+  const { context, width, height } = prepared;
   const [high, wide] = [rows.length, rows[0].length];
-  const image = new ImageData(wide, high);
-  rows.forEach((values, y) =>
-    values.forEach((value, x) => {
-      image.data.set([...signedColour(palette.ends, value, limit), 255], 4 * (y * wide + x));
-    }),
-  );
-  const buffer = h("canvas", { width: wide, height: high });
-  buffer.getContext("2d").putImageData(image, 0, 0);
+  const map = mapOf(canvas, wide, high);
+  const pixels = map.image.data;
+  const [negative, zero, positive] = palette.ends;
+  let at = 0;
+  for (const values of rows) {
+    for (const value of values) {
+      const end = value < 0 ? negative : positive;
+      const share = Math.min(1, Math.abs(value) / limit);
+      for (let i = 0; i < 3; i += 1) pixels[at + i] = zero[i] + (end[i] - zero[i]) * share;
+      pixels[at + 3] = 255;
+      at += 4;
+    }
+  }
+  map.context.putImageData(map.image, 0, 0);
   context.imageSmoothingEnabled = false;
-  context.drawImage(buffer, 0, 0, width, height);
+  context.drawImage(map.small, 0, 0, width, height);
   context.strokeStyle = palette.text;
   context.lineWidth = 2;
   const cell = [width / wide, height / high];
   if (row >= 0) context.strokeRect(1, row * cell[1] + 1, width - 2, cell[1] - 2);
   if (column >= 0) context.strokeRect(column * cell[0] + 1, 1, cell[0] - 2, height - 2);
+  return prepared;
 }
 
 // How the values are spread: a histogram from -limit to limit, zero marked.
@@ -221,8 +247,8 @@ export function numbers(title, fill) {
   return { element, draw };
 }
 
-// Puts the parts into `el` and draws: at once, then once a frame after any change of a
-// trait in `names`, of the size or of the theme.  Returns the clean-up that hosts call;
+// Puts the parts into `el` and draws: when the browser has laid them out, then once a frame
+// after any change of a trait in `names`, of the size or of the theme.  Returns the clean-up that hosts call;
 // it stops the controls too.
 export function show({ model, el, names, controls, parts, draw }) {
   el.classList.add("dit-live");
@@ -241,20 +267,26 @@ export function show({ model, el, names, controls, parts, draw }) {
     frame ||= requestAnimationFrame(paint);
   };
   const stops = [listen(model, names, ask), ...controls.map((control) => control.stop)];
-  const size = new ResizeObserver(ask);
-  size.observe(el);
-  const theme = new MutationObserver(ask);
+  const size = new ResizeObserver((entries) => {
+    for (const { target, contentRect } of entries) boxes.set(target, contentRect);
+    ask();
+  });
+  for (const element of [el, ...el.querySelectorAll("canvas")]) size.observe(element);
+  const repaint = () => {
+    palettes.delete(el);
+    ask();
+  };
+  const theme = new MutationObserver(repaint);
   for (const root of [document.documentElement, document.body]) {
     theme.observe(root, { attributeFilter: ["data-theme", "data-jp-theme-light", "class"] });
   }
   const preference = matchMedia("(prefers-color-scheme: dark)");
-  preference.addEventListener("change", ask);
-  ask();
+  preference.addEventListener("change", repaint);
   return () => {
     cancelAnimationFrame(frame);
     size.disconnect();
     theme.disconnect();
-    preference.removeEventListener("change", ask);
+    preference.removeEventListener("change", repaint);
     stops.forEach((stop) => stop());
   };
 }

@@ -59,9 +59,8 @@ function drawProbabilities(canvas, values, palette) {
   context.fillRect(0, floor, width, 1);
 }
 
-function frame(canvas, place, colour, line) {
-  const context = canvas.getContext("2d");
-  const side = canvas.clientWidth / GRID;
+function frame({ context, width }, place, colour, line) {
+  const side = width / GRID;
   context.strokeStyle = colour;
   context.lineWidth = line;
   const [row, column] = [Math.floor(place / GRID), place % GRID];
@@ -119,20 +118,23 @@ function render({ model, el }) {
       ],
     });
   });
+  // the model runs when its input changes, not when the frames move
+  let last = { input: "", result: {} };
   const draw = () => {
     const state = readState();
-    const { image, attention, probabilities } = stages(state);
+    const input = JSON.stringify([state.digit, state.block, state.order, state.hidden]);
+    if (last.input !== input) last = { input, result: stages(state) };
+    const { image, attention, probabilities } = last.result;
     const palette = colours(el);
     hide.textContent = state.hidden[state.place] ? `show patch ${state.place}` : `hide patch ${state.place}`;
     swap.textContent = `swap ${state.place} and ${state.other}`;
     swap.disabled = state.place === state.other;
-    heatmap(picture, image, { limit: 1, palette });
-    for (const place of PLACES) frame(picture, place, palette.data, 1);
-    frame(picture, state.other, palette.text, 2);
-    frame(picture, state.place, palette.text, 4);
+    const shown = heatmap(picture, image, { limit: 1, palette });
+    for (const place of PLACES) frame(shown, place, palette.data, 1);
+    frame(shown, state.other, palette.text, 2);
+    frame(shown, state.place, palette.text, 4);
     const rows = Array.from({ length: GRID }, (_, row) => attention.slice(row * GRID, (row + 1) * GRID));
-    heatmap(map, rows, { limit: 0.3, palette });
-    frame(map, state.place, palette.text, 3);
+    frame(heatmap(map, rows, { limit: 0.3, palette }), state.place, palette.text, 3);
     drawProbabilities(bars, probabilities, palette);
     const best = probabilities.indexOf(Math.max(...probabilities));
     const percent = (share) => `${Math.round(100 * share)}%`;

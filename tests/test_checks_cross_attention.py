@@ -23,6 +23,8 @@ def lookup(q, k, v, divisor=None, axis=-1):
         (lambda q, k, v: lookup(q, k, v, divisor=q.shape[-1]), "not by its root"),
         (lambda q, k, v: lookup(q, k, v, divisor=len(k) ** 0.5), "number of keys"),
         (lambda q, k, v: lookup(q, k, v, divisor=len(q) ** 0.5), "number of tokens"),
+        (lambda q, k, v: lookup(q, k, v, divisor=v.shape[-1] ** 0.5), "values' width"),
+        (lambda q, k, v: lookup(q, k, v, axis=None), "whole matrix"),
         (lambda q, k, v: q @ k.T / q.shape[-1] ** 0.5 @ v, "softmax is missing"),
         (lambda q, k, v: softmax(q @ k.T / q.shape[-1] ** 0.5), "still to be averaged"),
     ],
@@ -32,7 +34,7 @@ def test_lookup(function, sentence, capsys):
     assert sentence in capsys.readouterr().out
 
 
-def share(q, a, b, divisor=2.0):
+def share(q, a, b, divisor=3.0):
     return 1 / (1 + np.exp(-(q @ a - q @ b) / divisor))
 
 
@@ -42,13 +44,20 @@ def share(q, a, b, divisor=2.0):
         (share, "right"),
         (lambda q, a, b: share(q, b, a), "mind the sign"),
         (lambda q, a, b: share(q, a, b, 1), "is missing"),
-        (lambda q, a, b: share(q, a, b, 4), "not by its root"),
+        (lambda q, a, b: share(q, a, b, 9), "not by its root"),
+        (lambda q, a, b: share(q, a, b, 1.5), "is halved"),
+        (lambda q, a, b: q @ (a - b) / 3, "difference of the scores"),
+        (lambda q, a, b: q @ a / (q @ a + q @ b), "ratio of scores"),
         (lambda q, a, b: share(q, a, 0 * b), "no say"),
     ],
 )
 def test_share(function, sentence, capsys):
     check.check_share(function)
     assert sentence in capsys.readouterr().out
+
+
+def once(n, m, d, depth):
+    return extra(n, m, d, depth, k=0, v=0) + 2 * m * d**2
 
 
 def extra(n, m, d, depth, q=1, out=1, k=1, v=1, scores=2):
@@ -66,6 +75,10 @@ def extra(n, m, d, depth, q=1, out=1, k=1, v=1, scores=2):
         (lambda *a: extra(*a, out=0), "projection for each token is missing"),
         (lambda *a: extra(*a, k=0), "key and value are two"),
         (lambda *a: extra(*a, scores=1), "as much again"),
+        (lambda *a: 2 * extra(*a), "flops"),
+        (lambda *a: extra(*a, k=0, v=0), "keys and values are missing"),
+        (once, "once for all"),
+        (lambda n, m, d, depth: extra(n, m, d, depth, scores=2 * n / m), "at each other"),
     ],
 )
 def test_extra_macs(function, sentence, capsys):

@@ -24,6 +24,13 @@ def again(tokens, time, label, blocks):
     return x
 
 
+def growing(tokens, time, label, blocks):
+    x = tokens
+    for block in blocks:
+        x = block(np.vstack([x, time, label]))
+    return x[: len(tokens)]
+
+
 def early(tokens, time, label, blocks):
     return blocks[-1](forward(tokens, [time, label], blocks[:-1]))
 
@@ -35,6 +42,13 @@ def early(tokens, time, label, blocks):
         (lambda x, t, y, b: forward(x, [t, y], b, front=True), "right"),
         (lambda x, t, y, b: forward(x, [t, y], b, drop=False), "still there"),
         (again, "afresh"),
+        (growing, "sequence grows"),
+        (
+            lambda x, t, y, b: forward(forward(x, [], b[:-1]), [t, y], b[-1:]),
+            "the last block only",
+        ),
+        (lambda x, t, y, b: forward(x + t + y, [], b), "added to every token"),
+        (lambda x, t, y, b: np.concatenate([x, t, y]), r"A vector joins rows .*: vector[None]"),
         (lambda x, t, y, b: forward(x, [t], b), "label is missing"),
         (lambda x, t, y, b: forward(x, [y], b), "time is missing"),
         (lambda x, t, y, b: forward(x, [t + y], b), "added up"),
@@ -50,7 +64,8 @@ def early(tokens, time, label, blocks):
 )
 def test_in_context(function, sentence, capsys):
     check.check_in_context(function)
-    assert sentence in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert all(part in said for part in sentence.split(".*"))
 
 
 def extra(n, m, d, depth, layers=12, both=2, own=1, products=2):
@@ -64,7 +79,11 @@ def extra(n, m, d, depth, layers=12, both=2, own=1, products=2):
         (lambda *a: extra(*a, products=0), "scores are missing"),
         (lambda n, m, d, depth: extra(n, m, d, 1), "one block"),
         (lambda *a: extra(*a, layers=4), "MLP is missing"),
-        (lambda *a: extra(*a, layers=8), "projections of the attention"),
+        (lambda *a: extra(*a, layers=8), "not 8 D²"),
+        (lambda *a: 2 * extra(*a), "flops"),
+        (lambda n, m, d, depth: extra(0, n + m, d, depth), "whole model"),
+        (lambda n, m, d, depth: extra(n, 2, d, depth), "two new tokens"),
+        (lambda *a: 1.0, "for the arguments 10, 3, 8, 2, expected"),
         (lambda *a: extra(*a, both=0), "old at the new"),
         (lambda *a: extra(*a, both=1, own=0), "both ways"),
         (lambda *a: extra(*a, own=0), "M² more"),

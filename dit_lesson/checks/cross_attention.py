@@ -12,8 +12,8 @@ random = np.random.default_rng(0)
 QUERIES = random.normal(size=(5, 4))
 KEYS = random.normal(size=(3, 4))
 VALUES = random.normal(size=(3, 2))
-QUERY, KEY_ONE, KEY_TWO = random.normal(size=(3, 4))
-MODEL = {"tokens": 10, "keys": 3, "width": 8, "depth": 2}
+QUERY, KEY_ONE, KEY_TWO = random.normal(size=(3, 9))
+MODEL = {"tokens": 10, "keys": 3, "width": 8, "depth": 4}
 
 
 def check_lookup(function: Callable[..., Any]) -> None:
@@ -35,6 +35,14 @@ def check_lookup(function: Callable[..., Any]) -> None:
             softmax(scores / len(QUERIES) ** 0.5) @ VALUES,
             "It divides by the root of the number of tokens: take the width of a query.",
         ),
+        (
+            softmax(scores / VALUES.shape[1] ** 0.5) @ VALUES,
+            "It divides by the root of the values' width: take the width of a query.",
+        ),
+        (
+            np.exp(scores / 2) / np.exp(scores / 2).sum() @ VALUES,
+            "The softmax runs over the whole matrix: every token's weights must add up to 1.",
+        ),
         (scores / 2 @ VALUES, "The softmax is missing: these are scores, not shares."),
         (softmax(scores / 2), "These are the weights; the values are still to be averaged."),
     ]
@@ -50,18 +58,27 @@ def check_lookup(function: Callable[..., Any]) -> None:
 
 def check_share(function: Callable[..., Any]) -> None:
     """Check ``function(query, key_one, key_two)``: the share of the first of two keys."""
-    gap = QUERY @ (KEY_ONE - KEY_TWO)
+    gap = QUERY @ (KEY_ONE - KEY_TWO)  # the root of the width is 3
     mistakes = [
-        (1 / (1 + np.exp(gap / 2)), "That is the share of the second key: mind the sign."),
+        (1 / (1 + np.exp(gap / 3)), "That is the share of the second key: mind the sign."),
         (1 / (1 + np.exp(-gap)), "The division by the root of the width is missing."),
-        (1 / (1 + np.exp(-gap / 4)), "It divides by the width, not by its root."),
-        (1 / (1 + np.exp(-(QUERY @ KEY_ONE) / 2)), "The second key has no say in it."),
+        (1 / (1 + np.exp(-gap / 9)), "It divides by the width, not by its root."),
+        (1 / (1 + np.exp(-(QUERY @ KEY_ONE) / 3)), "The second key has no say in it."),
+        (
+            (1 + np.tanh(gap / 3)) / 2,
+            "In the form with tanh the difference is halved: (1 + tanh(gap / 2)) / 2.",
+        ),
+        (gap / 3, "That is the difference of the scores: the logistic function makes it a share."),
+        (
+            KEY_ONE @ QUERY / (KEY_ONE @ QUERY + KEY_TWO @ QUERY),
+            "A ratio of scores is no share: scores can be negative, their exponentials cannot.",
+        ),
     ]
     compare(
         "check_share",
         function,
         [QUERY, KEY_ONE, KEY_TWO],
-        1 / (1 + np.exp(-gap / 2)),
+        1 / (1 + np.exp(-gap / 3)),
         mistakes,
         "Only the difference of the two scores counts.",
     )
@@ -74,6 +91,19 @@ def check_extra_macs(function: Callable[..., Any]) -> None:
     mistakes = [
         (depth * projections, "The scores and the averaging of the values are missing: 2 N M D."),
         (projections + scores, "That is one block: there are `depth` of them."),
+        (2 * depth * (projections + scores), "Those are flops: a multiply-accumulate counts once."),
+        (
+            depth * (2 * n * d**2 + scores),
+            "The keys and values are missing: they are few, and they are made in every block.",
+        ),
+        (
+            depth * (2 * n * d**2 + scores) + 2 * m * d**2,
+            "Every block makes keys and values of its own: they are not made once for all.",
+        ),
+        (
+            depth * (projections + 2 * n**2 * d),
+            "Tokens look at the M keys, not at each other: N M pairs.",
+        ),
         (
             depth * (4 * n * d**2 + scores),
             "Keys and values are made for the M keys only, not for every token.",

@@ -1,6 +1,6 @@
 """Checkers for the exercises of the chapter on in-context conditioning."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,31 +24,52 @@ BLOCKS = [_block(weight) for weight in WEIGHTS]
 
 
 def _forward(
-    condition: list[np.ndarray],
+    x: np.ndarray,
     blocks: list[Callable[[np.ndarray], np.ndarray]],
-    again: bool = False,
+    condition: Sequence[np.ndarray] = (),
+    kept: int = 0,
 ) -> np.ndarray:
-    """All rows after the blocks; with ``again`` the condition is put in afresh each time."""
-    x = np.vstack([TOKENS, *condition])
+    """All rows after the blocks; before each, ``condition`` joins what is kept of the rows.
+
+    ``kept`` is the number of rows that stay, 0 for all of them.
+    """
     for block in blocks:
-        x = block(np.vstack([x[: len(TOKENS)], *condition]) if again else x)
+        x = block(np.vstack([x[:kept] if kept else x, *condition]))
     return x
 
 
 def check_in_context(function: Callable[..., Any]) -> None:
     """Check ``function(tokens, time, label, blocks)``: append once, run, remove."""
     n, both = len(TOKENS), [TIME, LABEL]
-    joined = _forward(both, BLOCKS)
+    joined = _forward(np.vstack([TOKENS, *both]), BLOCKS)
     mistakes = [
         (joined, "The two condition tokens are still there: remove them after the last block."),
         (
-            _forward(both, BLOCKS, again=True)[:n],
+            _forward(TOKENS, BLOCKS, both, kept=n)[:n],
             "The condition is put in afresh in every block: it must stay and change with the rest.",
         ),
-        (_forward([TIME], BLOCKS)[:n], "The label is missing: time and label are a token each."),
-        (_forward([LABEL], BLOCKS)[:n], "The time is missing: time and label are a token each."),
         (
-            _forward([TIME + LABEL], BLOCKS)[:n],
+            _forward(TOKENS, BLOCKS, both)[:n],
+            "The condition is appended again in every block, and the sequence grows: append once.",
+        ),
+        (
+            BLOCKS[-1](np.vstack([_forward(TOKENS, BLOCKS[:-1]), *both]))[:n],
+            "The condition joins before the last block only: it must be there from the first.",
+        ),
+        (
+            _forward(TOKENS + TIME + LABEL, BLOCKS),
+            "The condition is added to every token: here it is two tokens of its own.",
+        ),
+        (
+            _forward(np.vstack([TOKENS, TIME]), BLOCKS)[:n],
+            "The label is missing: time and label are a token each.",
+        ),
+        (
+            _forward(np.vstack([TOKENS, LABEL]), BLOCKS)[:n],
+            "The time is missing: time and label are a token each.",
+        ),
+        (
+            _forward(np.vstack([TOKENS, TIME + LABEL]), BLOCKS)[:n],
             "Time and label are added up, as for adaLN: here each is a token of its own.",
         ),
         (
@@ -60,10 +81,10 @@ def check_in_context(function: Callable[..., Any]) -> None:
             "The condition was put in front and two image tokens were dropped at the end.",
         ),
         (
-            BLOCKS[-1](_forward(both, BLOCKS[:-1])[:n]),
+            BLOCKS[-1](_forward(np.vstack([TOKENS, *both]), BLOCKS[:-1])[:n]),
             "The condition leaves before the last block: it must leave after it.",
         ),
-        (_forward([], BLOCKS), "The condition never enters."),
+        (_forward(TOKENS, BLOCKS), "The condition never enters."),
     ]
     compare(
         "check_in_context",
@@ -79,11 +100,18 @@ def check_extra_macs(function: Callable[..., Any]) -> None:
     """Check ``function(tokens, extra, width, depth)``: what more tokens add to a model."""
     n, m, d, depth = MODEL.values()
     layers, scores = 12 * m * d**2, 2 * d * ((n + m) ** 2 - n**2)
+    whole = depth * (12 * (n + m) * d**2 + 2 * d * (n + m) ** 2)
     mistakes = [
         (depth * layers, "The scores are missing: their number grows from N² to (N + M)²."),
         (layers + scores, "That is one block: there are `depth` of them."),
+        (2 * depth * (layers + scores), "Those are flops: a multiply-accumulate counts once here."),
+        (whole, "That is the whole model: take off what the image tokens cost without the others."),
         (depth * (4 * m * d**2 + scores), "The MLP is missing: condition tokens go through it."),
-        (depth * (8 * m * d**2 + scores), "The four projections of the attention are missing."),
+        (
+            depth * (8 * m * d**2 + scores),
+            "A new token costs 12 D² in the matrices, not 8 D²: four projections of D², and an "
+            "MLP from D to 4D and back.",
+        ),
         (
             depth * (layers + 2 * d * m**2),
             "The new tokens also look at the old ones, and the old at the new.",
@@ -99,6 +127,10 @@ def check_extra_macs(function: Callable[..., Any]) -> None:
         (
             depth * (layers + scores // 2),
             "A score costs D, and averaging the values costs as much again.",
+        ),
+        (
+            depth * (12 * 2 * d**2 + 2 * d * ((n + 2) ** 2 - n**2)),
+            "It counts two new tokens: there are `extra` of them.",
         ),
     ]
     compare(

@@ -28,6 +28,23 @@ def check_attention(function: Callable[..., Any]) -> None:
             softmax((scores / np.sqrt(width)).T).T @ VALUES,
             "The softmax runs over the queries: each query's shares over the keys add up to 1.",
         ),
+        (softmax(scores * np.sqrt(width)) @ VALUES, "The root multiplies: divide by it."),
+        (
+            softmax(scores / np.sqrt(VALUES.shape[1])) @ VALUES,
+            "The root is of the width of a value: it is of the width of a query.",
+        ),
+        (
+            softmax(scores / np.sqrt(len(QUERIES))) @ VALUES,
+            "The root is of the number of queries: it is of the width of a query.",
+        ),
+        (
+            softmax((scores / np.sqrt(width)).ravel()).reshape(scores.shape) @ VALUES,
+            "The softmax runs over the whole matrix: each query's shares add up to 1.",
+        ),
+        (
+            np.exp(scores / np.sqrt(width)) @ VALUES,
+            "The exponentials are not divided by their sum, query by query.",
+        ),
         (scores / np.sqrt(width) @ VALUES, "The softmax is missing."),
         (softmax(scores / np.sqrt(width)), "Those are the shares: multiply them with the values."),
     ]
@@ -44,6 +61,9 @@ def check_attention(function: Callable[..., Any]) -> None:
 def check_sequence(function: Callable[..., Any]) -> None:
     """Check ``function(image_size, patch_size, channels)``: tokens with CLS, numbers a patch."""
     mistakes = [
+        ((16, 49), "CLS is missing in the length, and the channels in the patch."),
+        ((113, 147), "The image is cut along both sides: (image_size // patch_size) ** 2."),
+        ((25, 147), "CLS joins the sequence once, not each row of patches."),
         ((16, 147), "CLS is a token too: the sequence is one longer than the number of patches."),
         ((17, 49), "A patch holds all channels of its pixels."),
         ((5, 147), "The image is cut along both sides: square the number of patches a side."),
@@ -56,27 +76,48 @@ def check_sequence(function: Callable[..., Any]) -> None:
         [28, 7, 3],
         (17, 147),
         mistakes,
-        "Halving the patch size makes the sequence four times as long.",
+        "Halving the patch size makes four times as many patches; CLS stays one.",
         tolerance=1e-12,
     )
 
 
 def check_read(function: Callable[..., Any]) -> None:
     """Check ``function(tokens, pool)`` with pool "cls" and "mean"."""
-    mistakes = [
-        ([TOKENS[:, 0], TOKENS.mean(axis=1)], "CLS does not belong to the mean of the patches."),
-        ([TOKENS[:, -1], TOKENS[:, 1:].mean(axis=1)], "CLS is the first token, not the last."),
-        ([TOKENS[:, -1], TOKENS[:, :-1].mean(axis=1)], "CLS is the first token, not the last."),
-        (
-            [TOKENS[:, 0], TOKENS[:, 0]],
-            "The pool is ignored: with pool 'mean' the patch tokens are averaged.",
-        ),
-    ]
+    cls, patches = TOKENS[:, 0], TOKENS[:, 1:]
+    first_right = compare(
+        "check_read",
+        lambda tokens: function(tokens, "cls"),
+        [TOKENS],
+        cls,
+        [
+            (TOKENS[0], "That is the first image: CLS is the first token of every image."),
+            (TOKENS[:, -1], "CLS is the first token, not the last."),
+            (patches.mean(axis=1), "With pool 'cls' it returns the mean of the patches."),
+            (TOKENS.mean(axis=1), "With pool 'cls' it returns a mean: read the first token."),
+        ],
+        right="",
+    )
+    if not first_right:
+        return
     compare(
         "check_read",
-        lambda tokens: [function(tokens, "cls"), function(tokens, "mean")],
+        lambda tokens: function(tokens, "mean"),
         [TOKENS],
-        [TOKENS[:, 0], TOKENS[:, 1:].mean(axis=1)],
-        mistakes,
-        "Both give one vector for each image.",
+        patches.mean(axis=1),
+        [
+            (TOKENS.mean(axis=1), "CLS does not belong to the mean of the patches."),
+            (
+                TOKENS[:, :-1].mean(axis=1),
+                "CLS is the first token: it is the last that is left out.",
+            ),
+            (cls, "The pool is ignored: with pool 'mean' the patch tokens are averaged."),
+            (patches.mean(axis=2), "The mean runs over the features: average over the tokens."),
+            (patches.mean(axis=0), "The mean runs over the images: average over the tokens."),
+            (
+                patches.mean(axis=1, keepdims=True),
+                "An axis of length 1 is left: leave out keepdims.",
+            ),
+            (patches.mean(), "The mean runs over everything: average over the tokens, axis 1."),
+        ],
+        right="Both give one vector for each image.",
     )

@@ -20,6 +20,7 @@ COLOURS = {
     "condition": "#CC79A7",
     "data": "#6b7280",
 }
+WIDTH = 7.5  # inches: at 100 dots an inch the width of a page's text, so that 9 points stay 12 px
 SIGNED = LinearSegmentedColormap.from_list("signed", ["#4b3f92", "#ffffff", "#b8860b"])
 
 
@@ -30,8 +31,10 @@ def use_style() -> None:
             "figure.dpi": 100,
             "savefig.facecolor": "white",
             "figure.constrained_layout.use": True,
-            "font.size": 11,
-            "axes.titlesize": 11,
+            "font.size": 9,
+            "axes.titlesize": 9,
+            "xtick.labelsize": 9,
+            "ytick.labelsize": 9,
             "axes.spines.top": False,
             "axes.spines.right": False,
             "axes.prop_cycle": mpl.cycler(color=list(COLOURS.values())),
@@ -78,7 +81,7 @@ def token_stages(
     One token's row is framed; its mean and standard deviation stand below.
     """
     figure, axes = plt.subplots(
-        2, len(stages) + 1, figsize=(12, 3.9), gridspec_kw={"height_ratios": [3, 1]}
+        2, len(stages) + 1, figsize=(WIDTH, 3.2), gridspec_kw={"height_ratios": [3, 1]}
     )
     plt.close(figure)  # the caller shows it; without this a notebook would show it twice
     patch_grid(axes[0, 0], image, patch_size, "the digit")
@@ -86,7 +89,7 @@ def token_stages(
     limit = 3
     for (above, below), name, stage in zip(axes.T[1:], names, stages, strict=True):
         matrix(above, stage, limit)
-        above.set_title(name, fontsize=10)
+        above.set_title(name.replace(" (", "\n("))
         frame = plt.Rectangle((-0.5, token - 0.5), stage.shape[1], 1, fill=False, linewidth=1.5)
         above.add_patch(frame)
         below.hist(stage.ravel(), bins=32, range=(-limit - 1, limit + 1), color=COLOURS["data"])
@@ -94,7 +97,7 @@ def token_stages(
         below.set(xticks=[-limit, 0, limit])
         below.yaxis.set_visible(False)
         row = stage[token]
-        below.set_xlabel(f"mean {row.mean():.2f}, std {row.std():.2f}")
+        below.set_xlabel(f"mean {row.mean():.2f}\nstd {row.std():.2f}")
     return figure
 
 
@@ -102,7 +105,7 @@ def position_table(
     table: np.ndarray, similarity: np.ndarray, token: int
 ) -> matplotlib.figure.Figure:
     """Draw position embeddings (N, D) beside one token's similarity to all, on their grid."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 2.9))
     plt.close(figure)
     rows, columns = similarity.shape
     left.imshow(similarity, cmap=SIGNED, vmin=-1, vmax=1)
@@ -129,7 +132,7 @@ def patch_stages(
 
     The four channels stand in a square, two above two; the latents have deviation 1.
     """
-    figure, axes = plt.subplots(1, 5, figsize=(12, 2.9))
+    figure, axes = plt.subplots(1, 5, figsize=(WIDTH, 1.9))
     plt.close(figure)
     limit = 3
     for place, channels, title in ((1, latent, "latent, 4 channels"), (3, output, "read back")):
@@ -151,7 +154,9 @@ def image_row(
     images: Sequence[np.ndarray], titles: Sequence[str], limit: float = 1
 ) -> matplotlib.figure.Figure:
     """Draw images (H, W) of signed values side by side, zero white."""
-    figure, axes = plt.subplots(1, len(images), figsize=(2 * len(images), 2.3), squeeze=False)
+    width = min(2 * len(images), WIDTH)
+    size = (width, width / len(images) + 0.3)
+    figure, axes = plt.subplots(1, len(images), figsize=size, squeeze=False)
     plt.close(figure)
     for place, image, title in zip(axes[0], images, titles, strict=True):
         matrix(place, image, limit, title)
@@ -163,8 +168,9 @@ def point_clouds(
     clouds: Sequence[np.ndarray], titles: Sequence[str], limit: float = 2.5
 ) -> matplotlib.figure.Figure:
     """Draw clouds of points (n, 2) side by side, on the same axes."""
+    size = (WIDTH, WIDTH / len(clouds) + 0.4)
     figure, axes = plt.subplots(
-        1, len(clouds), figsize=(3 * len(clouds), 3.2), squeeze=False, sharex=True, sharey=True
+        1, len(clouds), figsize=size, squeeze=False, sharex=True, sharey=True
     )
     plt.close(figure)
     for place, cloud, title in zip(axes[0], clouds, titles, strict=True):
@@ -184,7 +190,7 @@ def noised_digit(
 
     The chosen schedule is drawn bold and marked at ``progress``, the share of its steps.
     """
-    figure, axes = plt.subplots(2, 4, figsize=(11, 5.6))
+    figure, axes = plt.subplots(2, 4, figsize=(WIDTH, 4.4))
     plt.close(figure)
     for place, (title, image) in zip(axes.flat, panels.items(), strict=False):
         matrix(place, image, 2, title)
@@ -196,7 +202,7 @@ def noised_digit(
         curve.plot(share, kept, dashes, color=COLOURS["data"], linewidth=width, label=name)
     curve.axvline(progress, color="black", linewidth=1)
     curve.set(xlabel="share of the steps", title=r"signal left $\bar\alpha_t$")
-    curve.legend(fontsize=8)
+    curve.legend(loc="upper center", bbox_to_anchor=(0.5, -0.35), handlelength=1.5)
     for height, time, ends in (
         (1, flow_time, ("data", "noise")),
         (0, 1 - flow_time, ("noise", "data")),
@@ -205,9 +211,9 @@ def noised_digit(
         ruler.plot([time], [height], "o", color="black")
         ruler.annotate(f"t = {time:.2f}", (time, height + 0.15), ha="center")
         for place, text in zip((0, 1), ends, strict=True):
-            ruler.annotate(text, (place, height - 0.3), ha="center", fontsize=9)
+            ruler.annotate(text, (place, height - 0.3), ha="center")
     ruler.set(
-        title="the same mixture, time both ways",
+        title="time both ways",
         ylim=(-0.6, 1.6),
         xlim=(-0.15, 1.15),
         xticks=[0, 1],
@@ -222,7 +228,7 @@ def block_stages(
 ) -> matplotlib.figure.Figure:
     """Draw the tokens (N, D) at the stages of a block in two rows, one token's row framed."""
     columns = (len(stages) + 1) // 2
-    figure, axes = plt.subplots(2, columns, figsize=(2.4 * columns, 5))
+    figure, axes = plt.subplots(2, columns, figsize=(WIDTH, 4.2))
     plt.close(figure)
     for place in axes.flat[len(stages) :]:
         place.axis("off")
@@ -239,7 +245,7 @@ def by_depth(curves: dict[str, np.ndarray], titles: Sequence[str]) -> matplotlib
 
     A line is the median over the seeds, its band goes from the smallest to the largest.
     """
-    figure, axes = plt.subplots(1, len(titles), figsize=(5 * len(titles), 3.4))
+    figure, axes = plt.subplots(1, len(titles), figsize=(WIDTH, 2.8))
     plt.close(figure)
     dashes = ("-", "--", ":", "-.")
     for place, quantity, title in zip(axes, range(len(titles)), titles, strict=True):
@@ -265,7 +271,7 @@ def condition_vectors(
     """Draw embeddings (dimensions, times), one dimension over time, and vectors as bars."""
     figure, axes = plt.subplot_mosaic(
         [["table"] * len(vectors), ["curve"] * len(vectors), list(vectors)],
-        figsize=(9, 6.5),
+        figsize=(WIDTH, 5.5),
         height_ratios=[2, 1, 1],
     )
     plt.close(figure)
@@ -286,7 +292,7 @@ def condition_vectors(
 
 def curve(x: np.ndarray, y: np.ndarray, xlabel: str, ylabel: str) -> matplotlib.figure.Figure:
     """Draw one line."""
-    figure, axes = plt.subplots(figsize=(7, 2.6))
+    figure, axes = plt.subplots(figsize=(WIDTH, 2.6))
     plt.close(figure)
     axes.plot(x, y, color=COLOURS["data"])
     axes.set(xlabel=xlabel, ylabel=ylabel)
@@ -295,7 +301,7 @@ def curve(x: np.ndarray, y: np.ndarray, xlabel: str, ylabel: str) -> matplotlib.
 
 def ledger(costs: dict[str, dict[str, float]], chosen: str, unit: str) -> matplotlib.figure.Figure:
     """Draw costs by design and part: the parts of one design, and all designs as stacked bars."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.8))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3))
     plt.close(figure)
     # what every design has is grey, what serves the condition has a colour
     colours = {"modulation": COLOURS["scale"], "MLP": "#c3c7cd", "attention scores": "black"}
@@ -323,13 +329,15 @@ def ledger(costs: dict[str, dict[str, float]], chosen: str, unit: str) -> matplo
 
 def runs(values: dict[str, dict[str, Sequence[float]]], ylabel: str) -> matplotlib.figure.Figure:
     """Draw one dot for each run: panels side by side, in each a column for every name."""
-    figure, axes = plt.subplots(1, len(values), figsize=(5 * len(values), 3.2), squeeze=False)
+    figure, axes = plt.subplots(
+        1, len(values), figsize=(min(5 * len(values), WIDTH), 3.2), squeeze=False
+    )
     plt.close(figure)
     for place, (title, columns) in zip(axes[0], values.items(), strict=True):
         for column, results in enumerate(columns.values()):
             place.plot([column] * len(results), results, "o", alpha=0.7, color=COLOURS["data"])
         place.set(title=title, xticks=range(len(columns)), xlim=(-0.5, len(columns) - 0.5))
-        place.set_xticklabels(columns, fontsize=10)
+        place.set_xticklabels(columns)
     axes[0, 0].set_ylabel(ylabel)
     return figure
 
@@ -338,7 +346,7 @@ def classified(
     image: np.ndarray, patch_size: int, attention: np.ndarray, probabilities: np.ndarray
 ) -> matplotlib.figure.Figure:
     """Draw an image (H, W) in patches, CLS's attention to them (N,), and class probabilities."""
-    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(10, 3.3))
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(WIDTH, 2.7))
     plt.close(figure)
     patch_grid(left, image, patch_size, "what the model sees")
     side = image.shape[0] // patch_size
@@ -354,7 +362,7 @@ def attention_of_cls(
 ) -> matplotlib.figure.Figure:
     """Draw images (n, H, W) above CLS's attention to their patches (n, blocks, side, side)."""
     rows = 1 + maps.shape[1]
-    figure, axes = plt.subplots(rows, len(images), figsize=(1.5 * len(images), 1.6 * rows))
+    figure, axes = plt.subplots(rows, len(images), figsize=(WIDTH, 1.6 * rows))
     plt.close(figure)
     for column, (image, stack, title) in enumerate(zip(images, maps, titles, strict=True)):
         matrix(axes[0, column], image, 1, title)
@@ -366,7 +374,7 @@ def attention_of_cls(
 
 def classified_input(image: np.ndarray, patch_size: int) -> matplotlib.figure.Figure:
     """Draw an image (H, W) with its cuts, and beside it its patches as a sequence of rows."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3), width_ratios=[1, 2])
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 2.8), width_ratios=[1, 2])
     plt.close(figure)
     patch_grid(left, image, patch_size, "an image")
     side = image.shape[0] // patch_size

@@ -62,7 +62,33 @@ CASES = [
     (check.check_tokens, lambda s, f, p: (s // p) ** 2, "autoencoder comes first"),
     (check.check_tokens, lambda s, f, p: s**2 // (f * p), "count twice"),
     (check.check_tokens, lambda s, f, p: s * f * p, "Divide"),
-    (check.check_tokens, lambda s, f, p: 7, "expected 1024"),
+    (check.check_tokens, lambda s, f, p: (s // f) ** 2 // p, "square p"),
+    (check.check_tokens, lambda s, f, p: 4 * (s // f // p) ** 2, "all channels"),
+    (check.check_tokens, lambda s, f, p: (s // f // p) ** 2 + 1, "no CLS"),
+    (check.check_tokens, lambda s, f, p: 1024, "arguments 96, 4, 3, expected 64"),
+    (check.check_tokens, lambda s, f, p: 64 if f == 4 else 7, "8, 4, expected 64"),
+    (check.check_sample, lambda m, v, e: m + np.exp(2 * v) * e, "halved, not doubled"),
+    (check.check_sample, lambda m, v, e: (m + e) * np.exp(v / 2), "mean is scaled"),
+    (check.check_sample, lambda m, v, e: m + np.full_like(v, np.nan) * e, "NaN"),
+    (
+        check.check_kl,
+        lambda m, v: 0.5 * (m**2 + np.exp(v / 2) - 1 - v).sum(axis=IMAGE),
+        "is the deviation",
+    ),
+    (check.check_kl, lambda m, v: (terms(m, v) + v).sum(axis=IMAGE), "is subtracted"),
+    (check.check_kl, terms, "Nothing is summed"),
+    (check.check_kl, lambda m, v: terms(m, v).sum(axis=(2, 3)), "channels are not summed"),
+    (check.check_kl, lambda m, v: terms(m, v).sum(axis=IMAGE, keepdims=True), "keepdims"),
+    (
+        check.check_standardise,
+        lambda z: (
+            (z - z.mean(axis=CHANNEL, keepdims=True)) / z.std(axis=CHANNEL, keepdims=True, ddof=1)
+        ),
+        "n - 1",
+    ),
+    (check.check_standardise, scaled((1, 2, 3)), "as a whole"),
+    (check.check_standardise, scaled(1), "channels are averaged"),
+    (check.check_standardise, lambda z: 0.18215 * z, "another autoencoder"),
 ]
 
 

@@ -80,7 +80,10 @@ def compare(
             f"{given or f' for inputs of shape {shapes}'}."
         )
     elif not np.isfinite(result).all():
-        print(f"{name}: not yet. The result holds NaN or infinite values.")
+        print(
+            f"{name}: not yet. The result holds NaN or infinite values: a root or a logarithm of "
+            "a negative number, or a division by 0?"
+        )
     else:
         worst = np.unravel_index(np.abs(result - expected).argmax(), expected.shape)
         place = f" at index {tuple(map(int, worst))}" if worst else ""

@@ -27,6 +27,14 @@ def check_sample(function: Callable[..., Any]) -> None:
         (MEAN + NOISE, "The noise has deviation 1: multiply it by exp(logvar / 2)."),
         (np.exp(LOGVAR / 2) * NOISE, "The mean is missing."),
         (MEAN, "That is the mean alone: the noise is missing."),
+        (
+            MEAN + np.exp(2 * LOGVAR) * NOISE,
+            "The logarithm is halved, not doubled: the deviation is exp(logvar / 2).",
+        ),
+        (
+            (MEAN + NOISE) * np.exp(LOGVAR / 2),
+            "The mean is scaled as well: multiply the noise alone.",
+        ),
     ]
     compare(
         "check_sample",
@@ -43,6 +51,17 @@ def check_kl(function: Callable[..., Any]) -> None:
     terms = 0.5 * (MEAN**2 + np.exp(LOGVAR) - 1 - LOGVAR)
     axes = (1, 2, 3)
     mistakes = [
+        (
+            0.5 * (MEAN**2 + np.exp(LOGVAR / 2) - 1 - LOGVAR).sum(axis=axes),
+            "exp(logvar / 2) is the deviation: the sum wants the variance, exp(logvar).",
+        ),
+        (
+            0.5 * (MEAN**2 + np.exp(LOGVAR) - 1 + LOGVAR).sum(axis=axes),
+            "The logarithm is subtracted: - logvar.",
+        ),
+        (terms, "Nothing is summed: sum over axes 1, 2 and 3."),
+        (terms.sum(axis=(2, 3)), "The channels are not summed: sum over axes 1, 2 and 3."),
+        (terms.sum(axis=axes, keepdims=True), "Axes of length 1 are left: leave out keepdims."),
         (2 * terms.sum(axis=axes), "It is twice too large: the factor one half is missing."),
         (-terms.sum(axis=axes), "The sign is turned: a divergence is never negative."),
         (
@@ -80,6 +99,20 @@ def check_standardise(function: Callable[..., Any]) -> None:
             (LATENTS - LATENTS.mean()) / LATENTS.std(),
             "One mean and one deviation serve all channels: take them per channel.",
         ),
+        (
+            centred / LATENTS.std(axis=axes, keepdims=True, ddof=1),
+            "Almost: it divides by n - 1, torch's default; here by n, NumPy's.",
+        ),
+        (
+            (LATENTS - LATENTS.mean(axis=(1, 2, 3), keepdims=True))
+            / LATENTS.std(axis=(1, 2, 3), keepdims=True),
+            "Each image is standardised as a whole: take each channel, over all images.",
+        ),
+        (
+            (LATENTS - LATENTS.mean(axis=1, keepdims=True)) / LATENTS.std(axis=1, keepdims=True),
+            "The channels are averaged: average over images and positions, axes 0, 2 and 3.",
+        ),
+        (0.18215 * LATENTS, "That factor belongs to another autoencoder."),
         (LATENTS / LATENTS.std(), "One factor serves all channels: take one per channel."),
         (LATENTS / std, "The deviation is 1, but the mean is still there."),
         (centred, "The mean is 0, but nothing is divided yet."),
@@ -108,18 +141,26 @@ def check_standardise(function: Callable[..., Any]) -> None:
 
 def check_tokens(function: Callable[..., Any]) -> None:
     """Check ``function(pixels, downsample, patch_size)``, the number of tokens of a square."""
-    mistakes = [
-        (512 // 16, "That is the number along one side: square it."),
-        ((512 // 8) ** 2, "That counts positions of the latent: patches are still to be cut."),
-        ((512 // 2) ** 2, "That cuts patches of pixels: the autoencoder comes first."),
-        (512**2 // 16, "Both sides shrink: the factors count twice."),
-        (512 * 16, "Divide by the factors."),
-    ]
-    compare(
-        "check_tokens",
-        function,
-        [512, 8, 2],
-        (512 // 16) ** 2,
-        mistakes,
-        "Downsampling and patch size divide each side.",
-    )
+    sizes = [(96, 4, 3), (256, 8, 4), (512, 8, 2)]
+    for number, (pixels, downsample, p) in enumerate(sizes, start=1):
+        positions = pixels // downsample
+        mistakes = [
+            (positions // p, "That is the number along one side: square it."),
+            (positions**2, "That counts positions of the latent: patches are still to be cut."),
+            (positions**2 // p, "A patch takes p positions along both sides: square p, too."),
+            (4 * (positions // p) ** 2, "Channels make no tokens: a token holds all channels."),
+            ((positions // p) ** 2 + 1, "A DiT has no CLS token."),
+            ((pixels // p) ** 2, "That cuts patches of pixels: the autoencoder comes first."),
+            (pixels**2 // (downsample * p), "Both sides shrink: the factors count twice."),
+            (pixels * downsample * p, "Divide by the factors."),
+        ]
+        right = compare(
+            "check_tokens",
+            function,
+            [pixels, downsample, p],
+            (positions // p) ** 2,
+            mistakes,
+            "Downsampling and patch size divide each side." if number == len(sizes) else "",
+        )
+        if not right:
+            return

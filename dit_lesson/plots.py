@@ -155,7 +155,8 @@ def image_row(
 ) -> matplotlib.figure.Figure:
     """Draw images (H, W) of signed values side by side, zero white."""
     width = min(2 * len(images), WIDTH)
-    size = (width, width / len(images) + 0.3)
+    tall = max(len(image) / len(image[0]) for image in images)
+    size = (width, tall * width / len(images) + 0.3)
     figure, axes = plt.subplots(1, len(images), figsize=size, squeeze=False)
     plt.close(figure)
     for place, image, title in zip(axes[0], images, titles, strict=True):

@@ -65,7 +65,7 @@ CASES = [
     (check.check_tokens, lambda s, f, p: (s // f) ** 2 // p, "square p"),
     (check.check_tokens, lambda s, f, p: 4 * (s // f // p) ** 2, "all channels"),
     (check.check_tokens, lambda s, f, p: (s // f // p) ** 2 + 1, "no CLS"),
-    (check.check_tokens, lambda s, f, p: 1024, "arguments 96, 4, 3, expected 64"),
+    (check.check_tokens, lambda s, f, p: 7, "arguments 96, 4, 3, expected 64"),
     (check.check_tokens, lambda s, f, p: 64 if f == 4 else 7, "8, 4, expected 64"),
     (check.check_sample, lambda m, v, e: m + np.exp(2 * v) * e, "halved, not doubled"),
     (check.check_sample, lambda m, v, e: (m + e) * np.exp(v / 2), "mean is scaled"),

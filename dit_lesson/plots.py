@@ -384,3 +384,49 @@ def classified_input(image: np.ndarray, patch_size: int) -> matplotlib.figure.Fi
     matrix(right, tokens, 1, "the same as a sequence")
     right.set(xlabel=f"features {tokens.shape[1]}", ylabel=f"tokens N = {len(tokens)}")
     return figure
+
+
+def four_blocks() -> matplotlib.figure.Figure:
+    """Draw one block of each conditioning design, from the bottom up, side by side.
+
+    Grey is what every ViT has; a colour depends on the condition, which comes in by an arrow.
+    """
+    norm, adaptive = ("layer norm", "norm"), ("scale, shift", "scale")
+    attention, network = ("self-attention", "part"), ("MLP", "part")
+    look_up, gate = ("cross-attention", "condition"), ("gate", "gate")
+    designs = {
+        "in-context": [[norm, attention], [norm, network]],
+        "cross-attention": [[norm, attention], [norm, look_up], [norm, network]],
+        "adaLN": [[norm, adaptive, attention], [norm, adaptive, network]],
+        "adaLN-Zero": [[norm, adaptive, attention, gate], [norm, adaptive, network, gate]],
+    }
+    shades = COLOURS | {"norm": "#e3e5e9", "part": "#c3c7cd"}
+    ink = "#a03f77"  # the condition's colour, dark enough for text
+    figure, axes = plt.subplots(1, len(designs), figsize=(WIDTH, 4.5), sharey=True)
+    plt.close(figure)
+    line = {"color": "black", "linewidth": 1, "zorder": 0}
+    for place, (name, branches) in zip(axes, designs.items(), strict=True):
+        place.set(title=name, xlim=(-1.5, 1.15), ylim=(-0.5, 10.6), xticks=[], yticks=[])
+        place.axis("off")
+        place.text(0, -0.1, "N tokens", ha="center", va="center")
+        if name == "in-context":
+            place.text(0.62, -0.1, "+ t, y", va="center", color=ink)
+        height = 0.9
+        for branch in branches:
+            below = height - 0.5
+            for text, kind in branch:
+                box = plt.Rectangle((-0.8, height - 0.33), 1.6, 0.66, color=shades[kind])
+                place.add_patch(box)
+                place.text(0, height, text, ha="center", va="center")
+                if kind not in ("norm", "part"):
+                    arrow = {"arrowstyle": "->", "color": ink}
+                    place.annotate("", (-0.8, height), (-1.45, height), arrowprops=arrow)
+                    entering = "t, y" if kind == "condition" else "t + y"
+                    place.text(-1.45, height + 0.12, entering, color=ink)
+                height += 0.95
+            place.plot([0, 0.98, 0.98, 0], [below, below, height - 0.15, height - 0.15], **line)
+            ring = {"boxstyle": "circle,pad=0.15", "facecolor": "white", "edgecolor": "black"}
+            place.text(0, height - 0.15, "+", ha="center", va="center", bbox=ring)
+            height += 0.65
+        place.plot([0, 0], [0.2, height - 0.2], **line)
+    return figure

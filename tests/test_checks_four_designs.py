@@ -38,8 +38,9 @@ CASES = [
     (check.check_overhead, overhead(scores=0), "2 N N D"),
     (check.check_overhead, lambda n, d: None, "raised|returned|not yet"),
     (check.check_diagnosis, diagnosis(), "right"),
-    (check.check_diagnosis, diagnosis(A="flops"), "Look at A"),
-    (check.check_diagnosis, diagnosis(D="right"), "Look at D"),
+    (check.check_diagnosis, diagnosis(A="flops"), "Look at A again"),
+    (check.check_diagnosis, diagnosis(B="right", C="flops"), "at B, C again: B is 2.000, C is 1"),
+    (check.check_diagnosis, diagnosis(D="adaln"), "Look at D"),
     (check.check_diagnosis, diagnosis(B="half"), "none of"),
     (check.check_diagnosis, lambda: {"A": "right"}, "expected a dict"),
     (check.check_parameters, parameters(), "right"),
@@ -48,6 +49,28 @@ CASES = [
     (check.check_parameters, parameters(core=0), "biases of attention"),
     (check.check_parameters, parameters(core=13), "no parameters of their own"),
     (check.check_parameters, parameters(layers=False), "one block"),
+    (check.check_parameters, lambda d, depth, k: depth * k * d * (d + 1), "modulation alone"),
+    (
+        check.check_parameters,
+        lambda d, depth, k: parameters()(d, depth, k) + 2 * d * (d + 1),
+        "final layer",
+    ),
+    (check.check_parameters, lambda d, depth, k: parameters()(d, depth, 4), "ignores chunks"),
+    (check.check_parameters, lambda d, depth, k: 1, "for the arguments 64, 3, 4"),
+    (check.check_overhead, overhead(form=lambda e, p: 2 * e / p), "count alike"),
+    (check.check_overhead, overhead(form=lambda e, p: 100 * e / p), "percent"),
+    (check.check_overhead, overhead(form=lambda e, p: e), "Those are the MACs"),
+    (check.check_overhead, overhead(scores=1), "In the plain block a pair"),
+    (
+        check.check_overhead,
+        lambda n, d: overhead(form=lambda e, p: e / (p - 8 * n * d**2))(n, d),
+        "has an MLP",
+    ),
+    (
+        check.check_overhead,
+        lambda n, d: overhead(form=lambda e, p: e / (p + 6 * d**2))(n, d),
+        "block of adaLN-Zero",
+    ),
 ]
 
 

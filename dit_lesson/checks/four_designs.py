@@ -3,11 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from dit_lesson.checks import compare
 from dit_lesson.counting import dit_ledger, total
-from dit_lesson.models import DIT_CONFIGS
+from dit_lesson.models import DESIGNS, DIT_CONFIGS
 
 
 def check_overhead(function: Callable[..., Any]) -> None:
@@ -35,6 +33,18 @@ def check_overhead(function: Callable[..., Any]) -> None:
             "A pair costs D for its score and D again for its weighted value.",
         ),
         (extra / (12 * n * d**2), "The plain block has attention scores, too: 2 N N D."),
+        (
+            extra / (12 * n * d**2 + n**2 * d),
+            "In the plain block a pair costs D for its score and D again for its weighted value.",
+        ),
+        (extra / (4 * n * d**2 + 2 * n**2 * d), "The plain block has an MLP, too: 8 N D D."),
+        (
+            extra / (plain + 6 * d**2),
+            "That divides by a block of adaLN-Zero: the plain block has no modulation.",
+        ),
+        (2 * extra / plain, "Both count alike: a flop is half a MAC above and below the line."),
+        (100 * extra / plain, "Those are percent: return the share itself."),
+        (extra, "Those are the MACs: divide by those of the plain block."),
     ]
     compare(
         "check_overhead",
@@ -42,7 +52,7 @@ def check_overhead(function: Callable[..., Any]) -> None:
         [n, d],
         extra / plain,
         mistakes,
-        "For many tokens of great width it comes near one sixth.",
+        "For a width far above the number of tokens it comes near one sixth.",
     )
 
 
@@ -57,12 +67,12 @@ REPORTS = {
     "C": _RIGHT,
     "D": total(dit_ledger(**_CONFIG, conditioning="adaln-zero").values()).macs,
 }
-DIAGNOSES = {"A": "no scores", "B": "flops", "C": "right", "D": "other design"}
+DIAGNOSES = {"A": "no scores", "B": "flops", "C": "right", "D": "adaln-zero"}
 
 
 def check_diagnosis(function: Callable[[], Any]) -> None:
     """Check ``function() -> dict``: for each letter of `REPORTS` what its counter did."""
-    letters, words = list(DIAGNOSES), list(DIAGNOSES.values())
+    letters, words = list(DIAGNOSES), {*DIAGNOSES.values(), *DESIGNS}
     answer = function()
     if not isinstance(answer, dict) or set(answer) != set(letters):
         print(
@@ -77,11 +87,12 @@ def check_diagnosis(function: Callable[[], Any]) -> None:
     wrong = [letter for letter in letters if answer[letter] != DIAGNOSES[letter]]
     if wrong:
         print(
-            f"check_diagnosis: not yet. Look at {wrong[0]} again: compare it with the total of "
-            "the ledger, and with that total less each of its parts."
+            f"check_diagnosis: not yet. Look at {', '.join(wrong)} again: "
+            + ", ".join(f"{letter} is {REPORTS[letter] / _RIGHT:.3f}" for letter in wrong)
+            + " of the ledger's total for cross-attention."
         )
         return
-    print("check_diagnosis: right. Half of a number, or a missing part, gives a counter away.")
+    print("check_diagnosis: right. Twice a number, a missing part or another ledger gives it away.")
 
 
 def check_parameters(function: Callable[..., Any]) -> None:
@@ -90,32 +101,39 @@ def check_parameters(function: Callable[..., Any]) -> None:
     ``chunks`` is 4 for adaLN and 6 for adaLN-Zero; biases count.
     """
     d, depth = 64, 3
-
-    def blocks(modulation: Callable[[int], int], core: int = 12 * d * d + 9 * d) -> np.ndarray:
-        return np.array([depth * (core + modulation(chunks)) for chunks in (4, 6)])
-
-    mistakes = [
-        (blocks(lambda k: 0), "The modulation is missing: a linear layer from D to chunks * D."),
-        (blocks(lambda k: k * d * d), "The bias of the modulation is missing: chunks * D."),
-        (
-            blocks(lambda k: k * d * (d + 1), 12 * d * d),
-            "The biases of attention (4 D) and of the MLP (5 D) are missing.",
-        ),
-        (
-            blocks(lambda k: k * d * (d + 1), 12 * d * d + 13 * d),
-            "The layer norms have no parameters of their own here: the condition makes them.",
-        ),
-        (
-            blocks(lambda k: k * d * (d + 1)) // depth,
-            "That is one block: multiply by the depth.",
-        ),
-    ]
-    compare(
-        "check_parameters",
-        lambda width, layers: [function(width, layers, chunks) for chunks in (4, 6)],
-        [d, depth],
-        blocks(lambda k: k * d * (d + 1)),
-        mistakes,
-        "The two designs differ by 2 D (D + 1) in each block.",
-        tolerance=1e-12,
-    )
+    core, final_norm = 12 * d * d + 9 * d, 2 * d * (d + 1)
+    for chunks in (4, 6):
+        modulation = chunks * d * (d + 1)
+        mistakes = [
+            (depth * core, "The modulation is missing: a linear layer from D to chunks * D."),
+            (depth * modulation, "That is the modulation alone: attention and MLP count, too."),
+            (
+                depth * (core + chunks * d * d),
+                "The bias of the modulation is missing: chunks * D.",
+            ),
+            (
+                depth * (core - 9 * d + modulation),
+                "The biases of attention (4 D) and of the MLP (5 D) are missing.",
+            ),
+            (
+                depth * (core + 4 * d + modulation),
+                "The layer norms have no parameters of their own here: the condition makes them.",
+            ),
+            (core + modulation, "That is one block: multiply by the depth."),
+            (
+                depth * (core + modulation) + final_norm,
+                "That includes the final layer's modulation: count the blocks.",
+            ),
+            (depth * (core + (10 - chunks) * d * (d + 1)), "It ignores chunks, or swaps 4 and 6."),
+        ]
+        right = compare(
+            "check_parameters",
+            function,
+            [d, depth, chunks],
+            depth * (core + modulation),
+            mistakes,
+            "The two designs differ by 2 D (D + 1) in each block." if chunks == 6 else "",
+            tolerance=1e-12,
+        )
+        if not right:
+            return

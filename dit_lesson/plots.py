@@ -329,10 +329,9 @@ def ledger(costs: dict[str, dict[str, float]], chosen: str, unit: str) -> matplo
 
 
 def runs(values: dict[str, dict[str, Sequence[float]]], ylabel: str) -> matplotlib.figure.Figure:
-    """Draw one dot for each run: panels side by side, in each a column for every name."""
-    figure, axes = plt.subplots(
-        1, len(values), figsize=(min(5 * len(values), WIDTH), 3.2), squeeze=False
-    )
+    """Draw one dot for each run: panels on one scale, in each a column for every name."""
+    size = (min(5 * len(values), WIDTH), 3.2)
+    figure, axes = plt.subplots(1, len(values), figsize=size, squeeze=False, sharey=True)
     plt.close(figure)
     for place, (title, columns) in zip(axes[0], values.items(), strict=True):
         for column, results in enumerate(columns.values()):

@@ -81,8 +81,8 @@ def compare(
         )
     elif not np.isfinite(result).all():
         print(
-            f"{name}: not yet. The result holds NaN or infinite values: a root or a logarithm of "
-            "a negative number, or a division by 0?"
+            f"{name}: not yet. The result holds NaN or infinite values: an exponential that "
+            "overflows, a root or a logarithm of a negative number, a division by 0?"
         )
     else:
         worst = np.unravel_index(np.abs(result - expected).argmax(), expected.shape)

@@ -110,9 +110,9 @@ function drawPicture(canvas, picture, palette) {
 // Tokens, parameters and MACs for every patch size, as numbers and as bars of one scale a column.
 function costTable(box, costs, size, patchSize) {
   const columns = [
-    ["tokens N", (cost) => cost.tokens, (value) => String(value)],
-    ["parameters", (cost) => cost.parameters / 1e6, (value) => `${value.toFixed(2)} M`],
-    ["GMAC", (cost) => cost.macs / 1e9, (value) => value.toFixed(2)],
+    ["tokens N", 25, (cost) => cost.tokens, (value) => String(value)],
+    ["parameters", 35, (cost) => cost.parameters / 1e6, (value) => `${value.toFixed(2)} M`],
+    ["GMAC", 25, (cost) => cost.macs / 1e9, (value) => value.toFixed(2)],
   ];
   const cell = (text, share) =>
     h(
@@ -126,7 +126,7 @@ function costTable(box, costs, size, patchSize) {
       "tr",
       PATCH_SIZES[i] === patchSize ? { style: "outline: 2px solid var(--dit-text)" } : {},
       h("th", { scope: "row", style: "padding: 0.1rem" }, `p = ${PATCH_SIZES[i]}`),
-      ...columns.map(([, value, text]) =>
+      ...columns.map(([, , value, text]) =>
         cell(text(value(cost)), value(cost) / Math.max(...costs.map(value))),
       ),
     ),
@@ -136,7 +136,7 @@ function costTable(box, costs, size, patchSize) {
       "table",
       { style: "width: 100%; table-layout: fixed" },
       h("caption", {}, `What DiT-${size} costs for one 256×256 picture (a latent of 32×32×4)`),
-      h("thead", {}, h("tr", {}, ...["", ...columns.map(([name]) => name)].map((text) => h("th", { scope: "col", style: `text-align: left; padding: 0.1rem 0.2rem; width: ${text ? 28 : 16}%` }, text)))),
+      h("thead", {}, h("tr", {}, ...[["", 15], ...columns].map(([text, width]) => h("th", { scope: "col", style: `text-align: left; padding: 0.1rem 0.1rem; width: ${width}%` }, text)))),
       h("tbody", {}, ...rows),
     ),
   );

@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from playwright.sync_api import expect
 
 from dit_lesson.figures.adaln_zero import NUM_HEADS, AdaLNZeroFigure
 from dit_lesson.numpy_dit import adaln_zero_block
@@ -55,6 +56,6 @@ def test_the_page_says_identity_and_shows_the_numbers(open_page):
     figure.get_by_role("button", name="reset").click()
     rows = table_rows(figure)
     assert rows["x out"] == rows["tokens x"]
-    assert "bit for bit" in figure.get_by_role("status").text_content()
+    expect(figure.get_by_role("status")).to_contain_text("bit for bit")
     figure.get_by_role("slider", name=re.compile("gate, MLP")).press("ArrowRight")
     assert table_rows(figure)["x out"] != rows["tokens x"]

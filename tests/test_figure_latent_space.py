@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from playwright.sync_api import expect
 from torch.nn import functional as F
 
 from dit_lesson.autoencoder import Autoencoder
@@ -114,7 +115,7 @@ def compare(figure, traits):
     )
     np.testing.assert_allclose(tables[0], python.latent().reshape(32, 8), rtol=0, atol=1e-9)
     np.testing.assert_allclose(tables[1], python.decoded(), rtol=0, atol=1e-9)
-    assert figure.get_by_role("status").inner_text() == python.summary()
+    expect(figure.get_by_role("status")).to_have_text(python.summary())
 
 
 @pytest.mark.needs_chromium

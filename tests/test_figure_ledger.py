@@ -3,6 +3,7 @@
 import itertools
 
 import pytest
+from playwright.sync_api import expect
 
 from dit_lesson.counting import dit_ledger, total
 from dit_lesson.figures.ledger import LedgerFigure
@@ -91,6 +92,6 @@ def test_page_equals_python(open_page):
             for c in ledger.values()
         ]
         cost = total(ledger.values())
-        said = figure.get_by_role("status").inner_text()
-        assert f"{cost.parameters / 1e6:.2f} million parameters" in said
-        assert f"{cost.macs / 1e9:.2f} GMAC" in said
+        said = expect(figure.get_by_role("status"))
+        said.to_contain_text(f"{cost.parameters / 1e6:.2f} million parameters")
+        said.to_contain_text(f"{cost.macs / 1e9:.2f} GMAC")

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from playwright.sync_api import expect
 
 from dit_lesson.counting import dit_ledger, total
 from dit_lesson.figures.patchify import DIGITS, PATCH_SIZES, PatchifyFigure, way
@@ -139,11 +140,11 @@ def compare(figure, traits):
         "e => [...e.rows].map((r) => [...r.querySelectorAll('data')].map((d) => Number(d.value)))"
     )
     np.testing.assert_allclose(rows, python.tokens(), rtol=0, atol=1e-12)
-    said = figure.get_by_role("status").inner_text()
+    said = expect(figure.get_by_role("status"))
     token, feature = python.place()["tokens"]
     channel, row, column = python.place()["output"]
-    assert f"feature {feature} of token {token};" in said
-    assert f"lands in channel {channel}, row {row}, column {column}." in said
+    said.to_contain_text(f"feature {feature} of token {token};")
+    said.to_contain_text(f"lands in channel {channel}, row {row}, column {column}.")
     assert figure.get_by_text(f"{python.kept()} of 256 numbers").is_visible()
     cost = python.costs()[PATCH_SIZES.index(python.patch_size)][1]
     marked = figure.locator("tr[style]").inner_text()

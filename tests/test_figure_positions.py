@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 import traitlets
+from playwright.sync_api import expect
 
 from dit_lesson.figures.positions import ROWS, PositionsFigure
 from dit_lesson.positions import sincos_1d, sincos_2d
@@ -117,5 +118,4 @@ def test_fewer_columns_keep_the_token_on_the_grid(positions):
     control(positions, "token column").press("End")
     control(positions, "^columns").press("Home")
     compare(positions, {"column": 11, "columns": 4})
-    said = positions.get_by_role("status").inner_text()
-    assert re.search(r"row 3, column 3\b", said)
+    expect(positions.get_by_role("status")).to_contain_text(re.compile(r"row 3, column 3\b"))

@@ -105,7 +105,9 @@ def test_javascript_equals_numpy_and_torch(name, javascript_results):
 )
 def test_attention_equals_torch(queries, keys, values):
     rows = [a.tolist() for a in (queries, keys, values)]
-    one, two = javascript.call("core", [("attention", *rows), ("multiHeadAttention", *rows, 2)])
+    one, two = javascript.call(
+        "core", [("multiHeadAttention", *rows), ("multiHeadAttention", *rows, 2)]
+    )
     np.testing.assert_allclose(one["output"], attend(queries, keys, values, 1), atol=1e-5)
     np.testing.assert_allclose(two["output"], attend(queries, keys, values, 2), atol=1e-5)
     assert np.shape(two["weights"]) == (2, len(queries), len(keys))

@@ -1,6 +1,6 @@
 // Chapter 10's figure: the gates fade the two branches of a block in.
 import { gated, layerNorm, mean, mlp, modulate, patchify, selfAttention } from "./core.mjs";
-import { colours, format, group, h, heatmap, menu, numbers, presets, show, slider, table, write } from "./ui.mjs";
+import { colours, format, group, h, heatmap, menu, numbers, presets, redraw, say, show, slider, status, table, write } from "./ui.mjs";
 
 const PATCH_SIZE = 4;
 const HIDDEN_SIZE = 16;
@@ -67,7 +67,7 @@ function render({ model, el }) {
       write(model, { token: Math.max(0, Math.min(15, row)) });
     });
   }
-  const said = h("p", { class: "dit-note", role: "status" });
+  const sentence = status();
   const names = [...SLIDERS, "digit", "token", "digits", "block"];
   const read = () => Object.fromEntries(names.map((name) => [name, model.get(name)]));
   const details = numbers("The numbers of the chosen token", (box) => {
@@ -84,13 +84,17 @@ function render({ model, el }) {
     const all = stages(state);
     const palette = colours(el);
     panels.forEach(({ map, note }, i) => {
-      heatmap(map, all[i], { limit: LIMIT, palette, row: state.token });
-      note.textContent = `from x: ${format(distance(all[i], all[0]))}`;
+      const rows = all[i];
+      redraw(map, [rows, state.token, palette], () => heatmap(map, rows, { limit: LIMIT, palette, row: state.token }));
+      say(note, `from x: ${format(distance(all[i], all[0]))}`);
     });
     const away = distance(all[6], all[0]);
-    said.textContent = all[6].every((row, n) => row.every((value, i) => value === all[0][n][i]))
-      ? "What comes out is what went in, bit for bit."
-      : `What comes out differs from x by ${format(away)} (root mean square).`;
+    const exact = all[6].every((row, n) => row.every((value, i) => value === all[0][n][i]));
+    sentence.say(
+      exact
+        ? "What comes out is what went in, bit for bit."
+        : `What comes out differs from x by ${format(away)} (root mean square).`,
+    );
     details.draw();
   };
   const row = (list) =>
@@ -115,7 +119,7 @@ function render({ model, el }) {
       row(panels.slice(0, 4)),
       row(panels.slice(4)),
       h("p", { class: "dit-note" }, "Rows are tokens (N = 16), columns are features (D = 16). “from x” is the root mean square distance to the tokens that came in."),
-      said,
+      sentence.element,
       details.element,
     ],
   });

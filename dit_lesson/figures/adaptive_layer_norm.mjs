@@ -1,6 +1,6 @@
 // Chapter 9's figure: the tokens of a digit before and after LN, scale and shift.
 import { layerNorm, linearRow, mean, modulate, patchify, silu, std, timestepEmbedding } from "./core.mjs";
-import { colours, format, group, h, heatmap, histogram, menu, numbers, prepare, presets, show, slider, table, write } from "./ui.mjs";
+import { colours, format, group, h, heatmap, histogram, menu, numbers, prepare, presets, redraw, say, show, slider, status, table, write } from "./ui.mjs";
 
 const PATCH_SIZE = 4;
 const HIDDEN_SIZE = 16;
@@ -65,6 +65,11 @@ function drawBars(canvas, values, colour, palette) {
   context.fillRect(0, height / 2 - 0.5, width, 1);
 }
 
+// Shows an element or hides it; to hide what is hidden would cost the page a look at its styles.
+function reveal(element, wanted) {
+  if (element.hidden === wanted) element.hidden = !wanted;
+}
+
 function render({ model, el }) {
   const digitCanvas = h("canvas", { style: "aspect-ratio: 1", "aria-hidden": "true" });
   const bars = ["shift", "scale"].map((name) => ({
@@ -126,7 +131,7 @@ function render({ model, el }) {
   ]);
   const directBox = group(...direct);
   const conditionBox = group(...condition);
-  const said = h("p", { class: "dit-note", role: "status" });
+  const sentence = status();
   const details = numbers("The numbers of the chosen token", (box) => {
     const state = read();
     const { all, shift, scale } = stages(state);
@@ -150,22 +155,25 @@ function render({ model, el }) {
     const state = read();
     const { image, shift, scale, all } = stages(state);
     const palette = colours(el);
-    directBox.hidden = state.mode !== "direct";
-    conditionBox.hidden = state.mode !== "condition";
-    drawDigit(digitCanvas, image, state.token, palette);
+    reveal(directBox, state.mode === "direct");
+    reveal(conditionBox, state.mode === "condition");
+    const { token } = state;
+    redraw(digitCanvas, [image, token, palette], () => drawDigit(digitCanvas, image, token, palette));
     for (const { name, canvas } of bars) {
-      drawBars(canvas, name === "shift" ? shift : scale, palette[name], palette);
+      const values = name === "shift" ? shift : scale;
+      redraw(canvas, [values, palette], () => drawBars(canvas, values, palette[name], palette));
     }
     panels.forEach(({ map, spread, note }, i) => {
-      heatmap(map, all[i], { limit: LIMIT, palette, row: state.token });
-      histogram(spread, all[i], { limit: LIMIT + 1, palette });
+      redraw(map, [all[i], token, palette], () => heatmap(map, all[i], { limit: LIMIT, palette, row: token }));
+      redraw(spread, [all[i], palette], () => histogram(spread, all[i], { limit: LIMIT + 1, palette }));
       const row = all[i][state.token];
-      note.textContent = `mean ${format(mean(row))}\nstd ${format(std(row))}`;
+      say(note, `mean ${format(mean(row))}\nstd ${format(std(row))}`);
     });
     const last = all[3][state.token];
-    said.textContent =
+    sentence.say(
       `Token ${state.token}: mean ${format(mean(all[0][state.token]))} and std ${format(std(all[0][state.token]))} ` +
-      `before layer norm, mean ${format(mean(last))} and std ${format(std(last))} at the end.`;
+      `before layer norm, mean ${format(mean(last))} and std ${format(std(last))} at the end.`,
+    );
     details.draw();
   };
 
@@ -199,7 +207,7 @@ function render({ model, el }) {
       buttons,
       h("div", { class: "dit-panels" }, digitPanel, ...stagePanels),
       h("p", { class: "dit-note" }, "Rows are tokens (N = 16), columns are features (D = 16); below each map, how all 256 values are spread from −4 to 4 (what lies beyond counts at the ends)."),
-      said,
+      sentence.element,
       details.element,
     ],
   });

@@ -3,7 +3,8 @@
 // a weight has torch's layout, one row for each output.  tests/test_figures_core.py
 // runs every function here against NumPy and torch.
 
-// A row's values through f(value, index); a loop, since Float64Array.from is far slower.
+// A row's values through f(value, index); like all loops here by index, since Float64Array.from
+// and the iterators of typed arrays are far slower.
 function mapRow(row, f) {
   const result = new Float64Array(row.length);
   for (let i = 0; i < row.length; i += 1) result[i] = f(row[i], i);
@@ -12,7 +13,7 @@ function mapRow(row, f) {
 
 function sum(row) {
   let total = 0;
-  for (const value of row) total += value;
+  for (let i = 0; i < row.length; i += 1) total += row[i];
   return total;
 }
 
@@ -23,7 +24,9 @@ export function mean(row) {
 // Standard deviation with 1/n, as layer norm uses it.
 export function std(row) {
   const centre = mean(row);
-  return Math.sqrt(mean(mapRow(row, (value) => (value - centre) ** 2)));
+  let total = 0;
+  for (let i = 0; i < row.length; i += 1) total += (row[i] - centre) * (row[i] - centre);
+  return Math.sqrt(total / row.length);
 }
 
 // (x - mean) / sqrt(var + eps), each row by itself
@@ -44,20 +47,30 @@ export function silu(row) {
   return mapRow(row, (value) => value / (1 + Math.exp(-value)));
 }
 
-// The tanh form of GELU that ViT's and DiT's MLPs use.
+// The tanh form of GELU that ViT's and DiT's MLPs use: v (1 + tanh u) / 2 = v / (1 + exp(-2u))
 export function gelu(row) {
-  const c = Math.sqrt(2 / Math.PI);
-  return mapRow(row, (v) => 0.5 * v * (1 + Math.tanh(c * (v + 0.044715 * v ** 3))));
+  const c = 2 * Math.sqrt(2 / Math.PI);
+  return mapRow(row, (v) => v / (1 + Math.exp(-c * (v + 0.044715 * v * v * v))));
 }
 
-// x Wᵀ + b for one row
+// x Wᵀ + b for one row; four sums side by side, since in one each addition waits for the last
 export function linearRow(row, weight, bias = null) {
   const result = new Float64Array(weight.length);
+  const even = row.length - (row.length % 4);
   for (let o = 0; o < weight.length; o += 1) {
     const w = weight[o];
     let total = bias ? bias[o] : 0;
-    for (let i = 0; i < row.length; i += 1) total += w[i] * row[i];
-    result[o] = total;
+    let second = 0;
+    let third = 0;
+    let fourth = 0;
+    for (let i = 0; i < even; i += 4) {
+      total += w[i] * row[i];
+      second += w[i + 1] * row[i + 1];
+      third += w[i + 2] * row[i + 2];
+      fourth += w[i + 3] * row[i + 3];
+    }
+    for (let i = even; i < row.length; i += 1) total += w[i] * row[i];
+    result[o] = total + second + third + fourth;
   }
   return result;
 }
@@ -71,41 +84,39 @@ export function add(a, b) {
 }
 
 export function softmax(row) {
-  const top = Math.max(...row);
+  let top = row[0];
+  for (let i = 1; i < row.length; i += 1) top = Math.max(top, row[i]);
   const exps = mapRow(row, (value) => Math.exp(value - top));
   const total = sum(exps);
   return mapRow(exps, (value) => value / total);
 }
 
-// softmax(Q Kᵀ / sqrt(d)) V for one head; keys and values may be another sequence
-export function attention(queries, keys, values) {
-  const factor = 1 / Math.sqrt(queries[0].length);
-  const weights = linear(queries, keys).map((row) => softmax(mapRow(row, (value) => value * factor)));
-  const output = weights.map((row) => {
-    const mixed = new Float64Array(values[0].length);
-    for (let n = 0; n < row.length; n += 1) {
-      const value = values[n];
-      for (let i = 0; i < mixed.length; i += 1) mixed[i] += row[n] * value[i];
-    }
-    return mixed;
+// softmax(Q Kᵀ / sqrt(d)) V in each of numHeads equal ranges of features; keys and values may be
+// another sequence.  Returns the output and the weights, (numHeads, N, M).
+export function multiHeadAttention(queries, keys, values, numHeads = 1) {
+  const size = queries[0].length / numHeads;
+  const factor = 1 / Math.sqrt(size);
+  const output = queries.map((query) => new Float64Array(query.length));
+  const weights = Array.from({ length: numHeads }, (_, head) => {
+    const [from, to] = [head * size, (head + 1) * size];
+    return queries.map((query, n) => {
+      const scores = new Float64Array(keys.length);
+      for (let m = 0; m < keys.length; m += 1) {
+        const key = keys[m];
+        let total = 0;
+        for (let i = from; i < to; i += 1) total += query[i] * key[i];
+        scores[m] = total * factor;
+      }
+      const shares = softmax(scores);
+      const mixed = output[n];
+      for (let m = 0; m < keys.length; m += 1) {
+        const value = values[m];
+        for (let i = from; i < to; i += 1) mixed[i] += shares[m] * value[i];
+      }
+      return shares;
+    });
   });
   return { weights, output };
-}
-
-// Cuts each row into numHeads pieces and attends in each; returns the heads' outputs
-// side by side and their weights, (numHeads, N, M).
-export function multiHeadAttention(queries, keys, values, numHeads) {
-  const size = queries[0].length / numHeads;
-  const piece = (rows, head) => rows.map((row) => row.slice(head * size, (head + 1) * size));
-  const heads = Array.from({ length: numHeads }, (_, head) =>
-    attention(piece(queries, head), piece(keys, head), piece(values, head)),
-  );
-  const output = queries.map((_, n) => {
-    const row = new Float64Array(queries[0].length);
-    heads.forEach((result, head) => row.set(result.output[n], head * size));
-    return row;
-  });
-  return { weights: heads.map((result) => result.weights), output };
 }
 
 // A layer's numbers come by the names of the checkpoints: weights["attn.qkv.weight"], ...
@@ -317,22 +328,36 @@ export function readWeights(base64) {
 }
 
 // A 3 x 3 convolution that keeps the side, zeros around: channels one after the other in one
-// array, weight rows (in channel, row, column) as `readWeights` gives them
+// array, weight rows (in channel, row, column) as `readWeights` gives them.  It is one linear
+// layer on the neighbourhood of each pixel.
 export function convolve(input, side, weight, bias) {
   const area = side * side;
+  const wide = side + 2;
+  const padded = pad(input, side);
   const output = new Float64Array(weight.length * area);
-  weight.forEach((row, out) => {
-    const target = output.subarray(out * area, (out + 1) * area).fill(bias[out]);
-    row.forEach((factor, k) => {
-      const [down, right] = [(Math.floor(k / 3) % 3) - 1, (k % 3) - 1];
-      const start = Math.floor(k / 9) * area + down * side + right;
-      for (let y = Math.max(0, -down); y < side - Math.max(0, down); y++) {
-        const [from, to] = [y * side + Math.max(0, -right), (y + 1) * side - Math.max(0, right)];
-        for (let at = from; at < to; at++) target[at] += factor * input[start + at];
-      }
-    });
+  const around = new Float64Array(weight[0].length);
+  const places = Int32Array.from(around, (_, k) => {
+    const [channel, row, column] = [Math.floor(k / 9), Math.floor(k / 3) % 3, k % 3];
+    return (channel * wide + row) * wide + column;
   });
+  for (let at = 0; at < area; at += 1) {
+    const corner = Math.floor(at / side) * wide + (at % side);
+    for (let k = 0; k < around.length; k += 1) around[k] = padded[corner + places[k]];
+    const values = linearRow(around, weight, bias);
+    for (let out = 0; out < values.length; out += 1) output[out * area + at] = values[out];
+  }
   return output;
+}
+
+// Each channel with a border of zeros, one number wide
+function pad(input, side) {
+  const wide = side + 2;
+  const padded = new Float64Array((input.length / side ** 2) * wide ** 2);
+  for (let row = 0; row * side < input.length; row += 1) {
+    const [channel, y] = [Math.floor(row / side), row % side];
+    padded.set(input.slice(row * side, (row + 1) * side), (channel * wide + y + 1) * wide + 1);
+  }
+  return padded;
 }
 
 // Four channels of one side become one of twice the side, as torch's PixelShuffle(2)

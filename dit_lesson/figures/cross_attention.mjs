@@ -1,6 +1,6 @@
 // Chapter 8's figure: image tokens that look up the time and the words of a caption.
 import { add, affineNorm, crossAttention, embedNoised, mean, mlp, selfAttention } from "./core.mjs";
-import { colours, group, h, heatmap, menu, numbers, presets, show, slider, table } from "./ui.mjs";
+import { colours, group, h, heatmap, menu, numbers, presets, redraw, say, show, slider, status, table } from "./ui.mjs";
 
 const WORDS = ["a", "thin", "bold", "upright", "tilted", "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
 const [DEPTH, NUM_HEADS, GRID, MEAN] = [3, 4, 4, -1];
@@ -76,7 +76,7 @@ function render({ model, el }) {
     map: square(),
     note: h("p", { class: "dit-note" }),
   }));
-  const status = h("p", { class: "dit-note", role: "status" });
+  const sentence = status();
   const names = [...CHOICES, "digits", "latents", "noise", "weights"];
   const readState = () => Object.fromEntries(names.map((name) => [name, model.get(name)]));
   const details = numbers("The numbers of every token", (box) => {
@@ -93,15 +93,17 @@ function render({ model, el }) {
     const keys = keyNames(state);
     const all = stages(state);
     const palette = colours(el);
-    heatmap(digit, state.digits[state.picture_of].map((row) => row.map((value) => value / 255)), { limit: 1, palette });
+    redraw(digit, [state.picture_of, palette], () => {
+      heatmap(digit, state.digits[state.picture_of].map((row) => row.map((value) => value / 255)), { limit: 1, palette });
+    });
     const shares = all.map((row) => mean(row));
     maps.forEach(({ title, map, note }, i) => {
-      title.textContent = keys[i];
+      say(title, keys[i]);
       heatmap(map, grid(all[i]), { limit: 1, palette });
-      note.textContent = `${percent(Math.min(...all[i]))} to ${percent(Math.max(...all[i]))}, mean ${percent(shares[i])}`;
+      say(note, `${percent(Math.min(...all[i]))} to ${percent(Math.max(...all[i]))}, mean ${percent(shares[i])}`);
     });
     const most = shares.indexOf(Math.max(...shares));
-    status.textContent = `Caption: “${keys.slice(1).join(" ")}”. Looked up most: ${keys[most]}, ${percent(shares[most])} over all tokens.`;
+    sentence.say(`Caption: “${keys.slice(1).join(" ")}”. Looked up most: ${keys[most]}, ${percent(shares[most])} over all tokens.`);
     details.draw();
   };
   return show({
@@ -121,7 +123,7 @@ function render({ model, el }) {
         ...maps.map(({ title, map, note }) => h("div", { class: "dit-panel" }, title, map, note)),
       ),
       h("p", { class: "dit-note" }, "A cell is one of the sixteen tokens, at its place in the image; full colour is 1. At every place the five maps add up to 1."),
-      status,
+      sentence.element,
       details.element,
     ],
   });

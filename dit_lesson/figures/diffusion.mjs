@@ -1,9 +1,8 @@
 // Chapter 2's figure: a digit at every noise level, and what the network is asked for.
 import { alphaBar, linearBetas, mix } from "./core.mjs";
-import { colours, group, h, heatmap, menu, numbers, prepare, presets, show, slider, table } from "./ui.mjs";
+import { colours, group, h, heatmap, menu, numbers, prepare, presets, redraw, say, show, slider, status, table } from "./ui.mjs";
 
 const LIMIT = 2;
-const FONT = "12px sans-serif";
 const SCHEDULES = [
   ["full", "1000 steps", 1000, true],
   ["short", "100 steps, not rescaled", 100, false],
@@ -53,7 +52,6 @@ function drawCurves(canvas, { curves, chosen, progress, bottom, top, marks, pale
   const [left, low] = [36, height - 20];
   const x = (share) => left + share * (width - left - 6);
   const y = (value) => low - ((value - bottom) / (top - bottom)) * (low - 6);
-  context.font = FONT;
   context.fillStyle = palette.text;
   context.strokeStyle = palette.data;
   context.lineWidth = 1;
@@ -91,7 +89,6 @@ function drawRuler(canvas, time, ends, palette) {
   const x = left + time * (right - left);
   context.strokeStyle = palette.data;
   context.fillStyle = palette.text;
-  context.font = FONT;
   context.lineWidth = 2;
   context.strokeRect(left, middle, right - left, 0);
   context.fillText(`0: ${ends[0]}`, 2, height - 5);
@@ -128,7 +125,7 @@ function render({ model, el }) {
     ["end, rescaled", { schedule: "rescaled", t: 999 }],
     ["reset", start],
   ]);
-  const said = h("p", { class: "dit-note", role: "status" });
+  const sentence = status();
   const read = () => Object.fromEntries(NAMES.map((name) => [name, model.get(name)]));
   const details = numbers("The numbers at this step", (box) => {
     const { step, alphaBar: kept, snr, flowTime, data, noise, mixed } = stages(read());
@@ -156,16 +153,19 @@ function render({ model, el }) {
     const state = read();
     const now = stages(state);
     const palette = colours(el);
-    for (const name of images) heatmap(canvases[name], now[name], { limit: LIMIT, palette });
+    for (const name of images) {
+      redraw(canvases[name], [now[name], palette], () => heatmap(canvases[name], now[name], { limit: LIMIT, palette }));
+    }
     const common = { chosen: state.schedule, progress: state.t / 1000, palette };
     drawCurves(signalCurve, { ...common, curves: CURVES, bottom: 0, top: 1, marks: [[0, "0"], [0.5, "0.5"], [1, "1"]] });
     drawCurves(ratioCurve, { ...common, curves: ratios, bottom: -5, top: 4, marks: [[3, "1000"], [0, "1"], [-3, "0.001"]] });
     drawRuler(rulerOne, now.flowTime, ["data", "noise"], palette);
     drawRuler(rulerZero, 1 - now.flowTime, ["noise", "data"], palette);
-    asked.textContent = `asked for: ${TARGETS.find(([name]) => name === state.target)[1]}`;
-    said.textContent =
+    say(asked, `asked for: ${TARGETS.find(([name]) => name === state.target)[1]}`);
+    sentence.say(
       `t = ${state.t} of 1000 is step ${now.step} of ${SCHEDULES.find(([name]) => name === state.schedule)[1]}: ` +
-      `${precise(100 * now.alphaBar)}% of the digit's variance is left, a signal-to-noise ratio of ${precise(now.snr)}.`;
+      `${precise(100 * now.alphaBar)}% of the digit's variance is left, a signal-to-noise ratio of ${precise(now.snr)}.`,
+    );
     details.draw();
   };
 
@@ -178,7 +178,7 @@ function render({ model, el }) {
     parts: [
       group(...controls),
       buttons,
-      said,
+      sentence.element,
       h(
         "div",
         { class: "dit-panels" },

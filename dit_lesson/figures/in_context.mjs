@@ -1,6 +1,6 @@
 // Chapter 7's figure: eighteen tokens that look at each other, two of them time and class.
 import { add, affineNorm, embedNoised, mean, mlp, readWeights, selfAttention } from "./core.mjs";
-import { colours, group, h, heatmap, menu, numbers, presets, show, slider, table } from "./ui.mjs";
+import { colours, group, h, heatmap, menu, numbers, presets, redraw, say, show, slider, status, table } from "./ui.mjs";
 
 const [DEPTH, NUM_HEADS, GRID, MEAN, NULL_CLASS] = [3, 4, 4, -1, 10];
 const CHOICES = ["t", "y", "picture_of", "block", "head"];
@@ -62,7 +62,7 @@ function render({ model, el }) {
     map: square(),
     note: h("p", { class: "dit-note" }),
   }));
-  const status = h("p", { class: "dit-note", role: "status" });
+  const sentence = status();
   const names = [...CHOICES, "digits", "latents", "noise", "weights"];
   const readState = () => Object.fromEntries(names.map((name) => [name, model.get(name)]));
   const details = numbers("The numbers of every token", (box) => {
@@ -78,7 +78,9 @@ function render({ model, el }) {
     const state = readState();
     const shares = stages(state);
     const palette = colours(el);
-    heatmap(digit, state.digits[state.picture_of].map((row) => row.map((value) => value / 255)), { limit: 1, palette });
+    redraw(digit, [state.picture_of, palette], () => {
+      heatmap(digit, state.digits[state.picture_of].map((row) => row.map((value) => value / 255)), { limit: 1, palette });
+    });
     const patches = shares.slice(0, TIME);
     const maps = [
       patches.map((row) => row[TIME]),
@@ -88,10 +90,10 @@ function render({ model, el }) {
     ];
     views.forEach(({ map, note }, i) => {
       heatmap(map, grid(maps[i]), { limit: FULL, palette });
-      note.textContent = `${range(maps[i])}, mean ${percent(mean(maps[i]))}`;
+      say(note, `${range(maps[i])}, mean ${percent(mean(maps[i]))}`);
     });
     const row = (token) => `image ${percent(shares[token].slice(0, TIME).reduce((sum, share) => sum + share, 0))}, time ${percent(shares[token][TIME])}, class ${percent(shares[token][CLASS])}`;
-    status.textContent = `The time token's own row: ${row(TIME)}. The class token's own row: ${row(CLASS)}.`;
+    sentence.say(`The time token's own row: ${row(TIME)}. The class token's own row: ${row(CLASS)}.`);
     details.draw();
   };
   return show({
@@ -111,7 +113,7 @@ function render({ model, el }) {
         ...views.map(({ title, map, note }) => h("div", { class: "dit-panel" }, title, map, note)),
       ),
       h("p", { class: "dit-note" }, "A cell is one of the sixteen image tokens, at its place in the image; full colour is half of all attention, or more. If a token looked at all eighteen alike, each would get 6%."),
-      status,
+      sentence.element,
       details.element,
     ],
   });

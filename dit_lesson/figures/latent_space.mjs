@@ -1,6 +1,6 @@
 // Chapter 3's figure: a walk between two digits, in pixels and in latents.
-import { decodeLatent, readWeights } from "./core.mjs";
-import { colours, group, h, heatmap, menu, numbers, presets, show, slider, table } from "./ui.mjs";
+import { decodeLatent, mix, readWeights } from "./core.mjs";
+import { colours, group, h, heatmap, menu, numbers, presets, show, slider, status, table } from "./ui.mjs";
 
 const [SIDE, PICTURE, LIMIT] = [8, 32, 3];
 const CHOICES = ["first", "second", "position"];
@@ -9,6 +9,13 @@ let kept = {}; // the weights are read once, not at every frame
 function tensors(base64) {
   if (kept.base64 !== base64) kept = { base64, weights: readWeights(base64) };
   return kept.weights;
+}
+
+// So are the pictures.
+const pictures = {};
+function pictureOf(base64) {
+  pictures[base64] ??= Float64Array.from(atob(base64), (c) => c.charCodeAt(0) / 127.5 - 1);
+  return pictures[base64];
 }
 
 const rows = (flat, side) =>
@@ -22,13 +29,10 @@ function greyness(picture) {
 }
 
 export function stages(state) {
-  const { first, second, position } = state;
-  const mix = (one, other) =>
-    Float64Array.from(one, (value, i) => (1 - position) * value + position * other[i]);
-  const image = (digit) =>
-    Float64Array.from(atob(state.images[digit]), (c) => c.charCodeAt(0) / 127.5 - 1);
-  const pixels = mix(image(first), image(second));
-  const latent = mix(state.latents[first], state.latents[second]);
+  const { first, second, position, images, latents } = state;
+  const mixed = (one, other) => mix(1 - position, [one], position, [other])[0];
+  const pixels = mixed(pictureOf(images[first]), pictureOf(images[second]));
+  const latent = mixed(latents[first], latents[second]);
   const decoded = decodeLatent(latent, SIDE, tensors(state.weights));
   return {
     pixels: rows(pixels, PICTURE),
@@ -63,7 +67,7 @@ function render({ model, el }) {
   ]);
   const read = () =>
     Object.fromEntries([...CHOICES, "images", "latents", "weights"].map((name) => [name, model.get(name)]));
-  const said = h("p", { class: "dit-note", role: "status" });
+  const sentence = status();
   const details = numbers("The numbers of the decoded picture and of the latent", (box) => {
     const { latent, decoded } = stages(read());
     const [one, other] = [h("div", {}), h("div", {})];
@@ -82,9 +86,10 @@ function render({ model, el }) {
     heatmap(canvases[1], block(latent), { limit: LIMIT, palette });
     heatmap(canvases[2], decoded, { limit: 1, palette });
     const percent = (share, places = 0) => `${(100 * share).toFixed(places)}%`;
-    said.textContent =
+    sentence.say(
       `${percent(1 - state.position)} of a ${state.first} and ${percent(state.position)} of a ${state.second}: ` +
-      `mixed as pixels the picture is ${percent(grey[0], 1)} grey, mixed as latents and decoded ${percent(grey[1], 1)}.`;
+      `mixed as pixels the picture is ${percent(grey[0], 1)} grey, mixed as latents and decoded ${percent(grey[1], 1)}.`,
+    );
     details.draw();
   };
   const notes = ["1,024 numbers mixed", "256 numbers mixed, four channels of 8 × 8", "decoded at this moment, in this page"];
@@ -102,7 +107,7 @@ function render({ model, el }) {
       group(...controls),
       buttons,
       h("div", { class: "dit-panels", style: "grid-template-columns: repeat(auto-fit, minmax(min(100%, 12rem), 1fr))" }, ...panels),
-      said,
+      sentence.element,
       details.element,
     ],
   });

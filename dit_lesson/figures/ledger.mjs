@@ -1,6 +1,6 @@
 // Chapter 11's figure: where every parameter and every multiply-accumulate of a DiT goes.
 import { ditLedger } from "./core.mjs";
-import { group, h, menu, numbers, presets, show, table } from "./ui.mjs";
+import { group, h, menu, numbers, presets, show, status, table } from "./ui.mjs";
 
 const SIZES = {
   S: { hiddenSize: 384, depth: 12 },
@@ -69,7 +69,7 @@ function render({ model, el }) {
     ["reset", start],
   ]);
   const [parts, designs] = [h("div", {}), h("div", {})];
-  const said = h("p", { class: "dit-note", role: "status" });
+  const sentence = status();
   const read = () => Object.fromEntries(CHOICES.map((name) => [name, model.get(name)]));
   const details = numbers("The numbers of the chosen model", (box) => {
     const state = read();
@@ -107,9 +107,10 @@ function render({ model, el }) {
     );
     const tokens = (state.resolution / 8 / state.patch_size) ** 2;
     const ledger = ledgers[conditioning];
-    said.textContent =
+    sentence.say(
       `DiT-${state.size}/${state.patch_size}, ${conditioning}, N = ${tokens} image tokens: ` +
-      `${(sum(ledger, "parameters") / 1e6).toFixed(2)} million parameters, ${(sum(ledger, "macs") / 1e9).toFixed(2)} GMAC for one pass.`;
+      `${(sum(ledger, "parameters") / 1e6).toFixed(2)} million parameters, ${(sum(ledger, "macs") / 1e9).toFixed(2)} GMAC for one pass.`,
+    );
     details.draw();
   };
 
@@ -124,7 +125,7 @@ function render({ model, el }) {
     parts: [
       group(...controls),
       buttons,
-      said,
+      sentence.element,
       h(
         "div",
         { class: "dit-panels", style: "grid-template-columns: repeat(auto-fit, minmax(min(100%, 17rem), 1fr))" },

@@ -1,6 +1,6 @@
 // Chapter 4's figure: a latent cut into patches, flattened, read back, and what that costs.
 import { ditCost, featureIndex, featurePlace, patchifyChannels, unpatchify } from "./core.mjs";
-import { colours, format, group, h, heatmap, menu, numbers, presets, show, slider, table, write } from "./ui.mjs";
+import { colours, format, group, h, heatmap, menu, numbers, presets, redraw, say, show, slider, status, table, write } from "./ui.mjs";
 
 const DIGITS = [2, 3, 5, 8];
 const PATCH_SIZES = [1, 2, 4, 8];
@@ -195,7 +195,7 @@ function render({ model, el }) {
   const read = () => Object.fromEntries([...CHOICES, "latents", "decoded"].map((name) => [name, model.get(name)]));
   const shape = h("p", { class: "dit-note" });
   const kept = h("p", { class: "dit-note" });
-  const said = h("p", { class: "dit-note", role: "status" });
+  const sentence = status();
   const costs = h("div", { class: "dit-table" });
   const details = numbers("The numbers of the token matrix", (box) => {
     const state = read();
@@ -221,17 +221,22 @@ function render({ model, el }) {
     drawChannels(latentCanvas, result.latent, p, { channel, row, column }, palette);
     drawTokens(tokenCanvas, result.tokens, p, state.cut_order, result, palette);
     drawChannels(outputCanvas, result.output, p, result.back, palette);
-    drawPicture(pictureCanvas, decodedPicture(state), palette);
-    costTable(costs, result.costs, state.size, p);
-    shape.textContent =
+    redraw(pictureCanvas, [state.digit, p, state.cut_order, state.read_order, palette], () => {
+      drawPicture(pictureCanvas, decodedPicture(state), palette);
+    });
+    redraw(costs, [state.size, p], () => costTable(costs, result.costs, state.size, p));
+    say(
+      shape,
       `tokens N = ${result.tokens.length} (rows), features p·p·C = ${result.tokens[0].length} (columns); ` +
-      `the lines separate ${state.cut_order === "C,p,p" ? "channels" : "positions in the patch"}`;
-    kept.textContent = `${result.kept} of ${CHANNELS * SIDE * SIDE} numbers are in their place`;
+      `the lines separate ${state.cut_order === "C,p,p" ? "channels" : "positions in the patch"}`,
+    );
+    say(kept, `${result.kept} of ${CHANNELS * SIDE * SIDE} numbers are in their place`);
     const { back } = result;
-    said.textContent =
+    sentence.say(
       `Channel ${channel}, row ${row}, column ${column} holds ${format(result.latent[channel][row][column])}. ` +
       `Cut as (${state.cut_order}) it is feature ${result.feature} of token ${result.token}; read as (${state.read_order}) ` +
-      `it lands in channel ${back.channel}, row ${back.row}, column ${back.column}.`;
+      `it lands in channel ${back.channel}, row ${back.row}, column ${back.column}.`,
+    );
     details.draw();
   };
 
@@ -255,7 +260,7 @@ function render({ model, el }) {
         panel("3. unpatchify: read back", outputCanvas, kept),
         panel("4. the decoder's picture of 3", pictureCanvas, note("32 × 32 pixels")),
       ),
-      said,
+      sentence.element,
       note("Click a number in panel 1 or 2 to follow it. The thin frame is its patch, or its token; all panels hold the same 256 numbers."),
       costs,
       details.element,

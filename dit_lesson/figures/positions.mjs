@@ -1,6 +1,6 @@
 // Chapter 5's figure: the position embedding of a grid, and whom a token resembles by place.
 import { gridEmbedding, linearRow, positionEmbedding } from "./core.mjs";
-import { colours, format, group, h, heatmap, menu, numbers, prepare, presets, show, slider, table, write } from "./ui.mjs";
+import { colours, format, group, h, heatmap, menu, numbers, prepare, presets, say, show, slider, status, table, write } from "./ui.mjs";
 
 const ROWS = 8;
 const CHOICES = ["kind", "columns", "hidden_size", "log_period", "row", "column"];
@@ -110,7 +110,7 @@ function render({ model, el }) {
     ["the bug", { ...start, kind: "bug", log_period: 0.7 }],
     ["the bug, square", { ...start, kind: "bug", log_period: 0.7, columns: 8 }],
   ]);
-  const said = h("p", { class: "dit-note", role: "status" });
+  const sentence = status();
   const read = () => Object.fromEntries(CHOICES.map((name) => [name, model.get(name)]));
   const details = numbers("The numbers: similarity of the chosen token to every token", (box) => {
     const { columns, ...rest } = read();
@@ -136,17 +136,19 @@ function render({ model, el }) {
       heatmap(stripCanvas, [all[token]], { limit: 1, palette }),
     ];
     if (state.kind !== "1-D") embeddings.forEach((drawn) => markHalf(drawn, palette));
-    halves.textContent = {
+    const inHalves = {
       "column first": "left half: the column; right half: the row",
       "row first": "left half: the row; right half: the column",
       "1-D": "left half: sines; right half: cosines, all of the token's number",
       bug: "left half: the column; right half: the row, but of another token",
-    }[state.kind];
+    };
+    say(halves, inHalves[state.kind]);
     const best = nearest(map, token);
-    said.textContent =
+    sentence.say(
       `Token ${token} (row ${row}, column ${column}) resembles itself with 1.00; ` +
       `next comes row ${best.row}, column ${best.column} with ${format(best.value)}. ` +
-      `Smallest similarity on the grid: ${format(Math.min(...map.map((values) => Math.min(...values))))}.`;
+      `Smallest similarity on the grid: ${format(Math.min(...map.map((values) => Math.min(...values))))}.`,
+    );
     details.draw();
   };
 
@@ -176,7 +178,7 @@ function render({ model, el }) {
         panel("the table: one row for each token, D features", tableCanvas, halves, note("the chosen token's embedding"), stripCanvas),
       ),
       note("Similarity is the dot product of two embeddings divided by D / 2, so that each token has 1 with itself. Click a cell of the grid or a row of the table to choose a token."),
-      said,
+      sentence.element,
       details.element,
     ],
   });

@@ -1,6 +1,6 @@
 // Chapter 6's figure: how a time step and a class become one vector.
 import { linearRow, mean, std, timestepEmbedding } from "./core.mjs";
-import { colours, format, group, h, heatmap, menu, numbers, prepare, presets, show, slider, table } from "./ui.mjs";
+import { colours, format, group, h, heatmap, menu, numbers, prepare, presets, redraw, say, show, slider, status, table } from "./ui.mjs";
 
 const FREQUENCY_SIZE = 256;
 const HIDDEN_SIZE = 16;
@@ -11,24 +11,27 @@ const NAMES = ["t", "unit", "dimension", "label", "weights"];
 
 const embed = (t, unit) => timestepEmbedding(unit === "thousand" ? t : t / 1000, FREQUENCY_SIZE);
 
-// The embeddings of all times depend on the unit only: computed once for each.
+// The embeddings of all times, and how many dimensions vary with t, depend on the unit only:
+// computed once for each.
 const tables = {};
 function allTimes(unit) {
-  tables[unit] ??= TIMES.map((t) => embed(t, unit));
+  if (!tables[unit]) {
+    const rows = TIMES.map((t) => embed(t, unit));
+    const spread = Array.from(rows[0], (_, i) => std(rows.map((row) => row[i])));
+    tables[unit] = { rows, alive: spread.filter((value) => value > ALIVE).length };
+  }
   return tables[unit];
 }
 
 export function stages(state) {
-  const rows = allTimes(state.unit);
-  const column = (i) => rows.map((row) => row[i]);
-  const spread = Array.from({ length: FREQUENCY_SIZE }, (_, i) => std(column(i)));
+  const { rows, alive } = allTimes(state.unit);
   const embedding = embed(state.t, state.unit);
   const time = linearRow(embedding, state.weights.linear);
   const label = Float64Array.from(state.weights.table[state.label]);
   return {
     embedding,
-    alive: spread.filter((value) => value > ALIVE).length,
-    curve: column(state.dimension),
+    alive,
+    curve: rows.map((row) => row[state.dimension]),
     time,
     label,
     c: time.map((value, i) => value + label[i]),
@@ -90,7 +93,7 @@ function render({ model, el }) {
     ["a slow dimension", { unit: "thousand", dimension: 100 }],
     ["reset", { t: 300, unit: "thousand", dimension: 40, label: 7 }],
   ]);
-  const said = h("p", { class: "dit-note", role: "status" });
+  const sentence = status();
   const curveTitle = h("div", { class: "dit-title" });
   const read = () => Object.fromEntries(NAMES.map((name) => [name, model.get(name)]));
   const details = numbers("The numbers of the vectors", (box) => {
@@ -105,21 +108,23 @@ function render({ model, el }) {
     const state = read();
     const { alive, curve, time, label, c, embedding } = stages(state);
     const palette = colours(el);
-    const rows = allTimes(state.unit);
-    const every4th = Array.from({ length: FREQUENCY_SIZE / 4 }, (_, i) => rows.map((row) => row[4 * i]));
-    heatmap(map, every4th, {
-      limit: 1,
-      palette,
-      row: Math.floor(state.dimension / 4),
-      column: Math.round(state.t / 10.1),
+    const { rows } = allTimes(state.unit);
+    const [row, column] = [Math.floor(state.dimension / 4), Math.round(state.t / 10.1)];
+    redraw(map, [state.unit, row, column, palette], () => {
+      const every4th = Array.from({ length: FREQUENCY_SIZE / 4 }, (_, i) => rows.map((all) => all[4 * i]));
+      heatmap(map, every4th, { limit: 1, palette, row, column });
     });
     drawCurve(line, curve, state.t / 999, palette);
     const kind = state.dimension < FREQUENCY_SIZE / 2 ? "cosine" : "sine";
-    curveTitle.textContent = `dimension ${state.dimension}, a ${kind}, now ${format(embedding[state.dimension])}`;
-    [time, label, c].forEach((values, i) => drawBars(vectors[i].bars, values, i ? palette.condition : palette.data, palette));
-    said.textContent =
+    say(curveTitle, `dimension ${state.dimension}, a ${kind}, now ${format(embedding[state.dimension])}`);
+    [time, label, c].forEach((values, i) => {
+      const { bars } = vectors[i];
+      redraw(bars, [values, palette], () => drawBars(bars, values, i ? palette.condition : palette.data, palette));
+    });
+    sentence.say(
       `${alive} of 256 dimensions vary with t (deviation above ${ALIVE}); ` +
-      `c has root mean square ${format(Math.sqrt(mean(c.map((v) => v * v))))}.`;
+      `c has root mean square ${format(Math.sqrt(mean(c.map((v) => v * v))))}.`,
+    );
     details.draw();
   };
   return show({
@@ -140,7 +145,7 @@ function render({ model, el }) {
         { class: "dit-panels" },
         ...vectors.map(({ title, bars }) => h("div", { class: "dit-panel" }, h("div", { class: "dit-title" }, title), bars)),
       ),
-      said,
+      sentence.element,
       details.element,
     ],
   });

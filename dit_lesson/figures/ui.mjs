@@ -140,6 +140,8 @@ export function prepare(canvas) {
   if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
     canvas.width = Math.round(width * ratio);
     canvas.height = Math.round(height * ratio);
+    // a new size forgets the font; to set it at each frame would compute the page's styles again
+    canvas.getContext("2d").font = "12px sans-serif";
   }
   const context = canvas.getContext("2d");
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
@@ -212,6 +214,44 @@ export function histogram(canvas, rows, { limit, palette, bins = 32, colour = pa
   context.fillRect(width / 2 - 0.5, 0, 1, height);
 }
 
+// Runs `draw` if one of `inputs` (numbers, strings, arrays of them, the palette), or the element's
+// box, is not what it was: while one slider moves, most panels stay as they are.
+const drawn = new WeakMap();
+export function redraw(element, inputs, draw) {
+  const now = [boxes.get(element), ...inputs];
+  if (same(now, drawn.get(element))) return;
+  drawn.set(element, now);
+  draw();
+}
+
+function same(a, b) {
+  if (a === b) return true;
+  if (!(a?.length > 0) || typeof a === "string" || a.length !== b?.length) return false;
+  for (let i = 0; i < a.length; i += 1) if (!same(a[i], b[i])) return false;
+  return true;
+}
+
+// Puts a text into an element in the place of the last one, if it is another.
+export function say(element, text) {
+  if (!element.firstChild) element.append(text);
+  else if (element.firstChild.data !== text) element.firstChild.data = text;
+}
+
+// One sentence with the numbers, for every reader and read aloud by a screen reader: after the
+// first it waits until the hand rests, since nobody hears a sentence for each step of a drag.
+export function status() {
+  const element = h("p", { class: "dit-note", role: "status" });
+  let timer = 0;
+  return {
+    element,
+    say(text) {
+      clearTimeout(timer);
+      if (element.firstChild) timer = setTimeout(() => say(element, text), 150);
+      else say(element, text);
+    },
+  };
+}
+
 export function format(value) {
   const text = value.toFixed(2);
   return text === "-0.00" ? "0.00" : text.replace("-", "−");
@@ -253,11 +293,13 @@ export function numbers(title, fill) {
 export function show({ model, el, names, controls, parts, draw }) {
   el.classList.add("dit-live");
   el.append(...parts);
-  // a notebook has commands on plain keys (arrows fold headings, "dd" deletes a cell): what is
-  // typed into a control belongs to the control
-  el.addEventListener("keydown", (event) => {
-    if (!(event.ctrlKey || event.metaKey || event.altKey)) event.stopPropagation();
-  });
+  // a notebook has commands on plain keys (arrows fold headings, "dd" deletes a cell), and a page
+  // looks for open menus after each: what is typed into a control belongs to the control
+  for (const kind of ["keydown", "keyup"]) {
+    el.addEventListener(kind, (event) => {
+      if (!(event.ctrlKey || event.metaKey || event.altKey)) event.stopPropagation();
+    });
+  }
   let frame = 0;
   const paint = () => {
     frame = 0;

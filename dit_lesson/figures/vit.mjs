@@ -1,6 +1,6 @@
 // Chapter 1's figure: hide or swap patches of a digit and watch CLS.
 import { add, affineNorm, linear, linearRow, mean, mlp, patchify, readWeights, selfAttention, softmax, unpatchify } from "./core.mjs";
-import { colours, group, h, heatmap, menu, numbers, prepare, presets, show, slider, table, write } from "./ui.mjs";
+import { colours, group, h, heatmap, menu, numbers, prepare, presets, redraw, say, show, slider, status, table, write } from "./ui.mjs";
 
 const [PATCH_SIZE, GRID, DEPTH, NUM_HEADS] = [7, 4, 4, 4];
 const PLACES = Array.from({ length: GRID * GRID }, (_, i) => i);
@@ -48,7 +48,6 @@ export function stages(state) {
 function drawProbabilities(canvas, values, palette) {
   const { context, width, height } = prepare(canvas);
   const [step, floor] = [width / 10, height - 18];
-  context.font = "13px sans-serif";
   context.textAlign = "center";
   values.forEach((value, i) => {
     context.fillStyle = palette.data;
@@ -104,7 +103,7 @@ function render({ model, el }) {
       write(model, { place: row * GRID + at((event.clientX - box.left) / box.width) });
     });
   }
-  const said = h("p", { class: "dit-note", role: "status" });
+  const sentence = status();
   const names = [...CHOICES, "digits", "weights"];
   const readState = () => Object.fromEntries(names.map((name) => [name, model.get(name)]));
   const details = numbers("The numbers", (box) => {
@@ -126,8 +125,8 @@ function render({ model, el }) {
     if (last.input !== input) last = { input, result: stages(state) };
     const { image, attention, probabilities } = last.result;
     const palette = colours(el);
-    hide.textContent = state.hidden[state.place] ? `show patch ${state.place}` : `hide patch ${state.place}`;
-    swap.textContent = `swap ${state.place} and ${state.other}`;
+    say(hide, state.hidden[state.place] ? `show patch ${state.place}` : `hide patch ${state.place}`);
+    say(swap, `swap ${state.place} and ${state.other}`);
     swap.disabled = state.place === state.other;
     const shown = heatmap(picture, image, { limit: 1, palette });
     for (const place of PLACES) frame(shown, place, palette.data, 1);
@@ -135,12 +134,13 @@ function render({ model, el }) {
     frame(shown, state.place, palette.text, 4);
     const rows = Array.from({ length: GRID }, (_, row) => attention.slice(row * GRID, (row + 1) * GRID));
     frame(heatmap(map, rows, { limit: 0.3, palette }), state.place, palette.text, 3);
-    drawProbabilities(bars, probabilities, palette);
+    redraw(bars, [probabilities, palette], () => drawProbabilities(bars, probabilities, palette));
     const best = probabilities.indexOf(Math.max(...probabilities));
     const percent = (share) => `${Math.round(100 * share)}%`;
-    said.textContent =
+    sentence.say(
       `The model says ${best} (${percent(probabilities[best])}). In block ${state.block} CLS gives ` +
-      `${percent(attention[state.place])} of its attention to patch ${state.place}.`;
+      `${percent(attention[state.place])} of its attention to patch ${state.place}.`,
+    );
     details.draw();
   };
   const panel = (title, canvas) =>
@@ -162,7 +162,7 @@ function render({ model, el }) {
         panel("probability of each class", bars),
       ),
       h("p", { class: "dit-note" }, "The thick frame is patch n, the thin one patch m; click a patch to choose it. Patches count from 0, row by row; full colour in the middle is 30% of the attention."),
-      said,
+      sentence.element,
       details.element,
     ],
   });

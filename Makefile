@@ -26,7 +26,7 @@ notebooks: environment  ## run the chapters and store their outputs (one: make n
 text: environment  ## write the chapters as Markdown text, to edit them (one: make text ONLY=09)
 	@$(BIN)/python .ci/notebooks.py text $(ONLY)
 
-train: environment  ## train again the weights that ship with the package (about twenty minutes)
+train: environment  ## train again the weights that ship with the package (about twenty-five minutes)
 	@$(BIN)/python -m dit_lesson.weights.make_weights
 
 bench: environment  ## time the four designs on this CPU beside diffusers' model of the same size

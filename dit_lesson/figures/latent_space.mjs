@@ -72,9 +72,9 @@ function render({ model, el }) {
     const { latent, decoded } = stages(read());
     const [one, other] = [h("div", {}), h("div", {})];
     const columns = (count) => ["row", ...Array.from({ length: count }, (_, x) => String(x))];
-    const named = (list, side) => list.map((row, y) => [String(y % side), ...row]);
-    table(one, { caption: "The mixed latent, channel below channel", columns: columns(SIDE), rows: named(latent, SIDE) });
-    table(other, { caption: "The picture decoded from it", columns: columns(PICTURE), rows: named(decoded, PICTURE) });
+    const named = (list, name) => list.map((row, y) => [name(y), ...row]);
+    table(one, { caption: "The mixed latent, channel below channel", columns: columns(SIDE), rows: named(latent, (y) => `channel ${Math.floor(y / SIDE)}, row ${y % SIDE}`) });
+    table(other, { caption: "The picture decoded from it", columns: columns(PICTURE), rows: named(decoded, String) });
     box.replaceChildren(one, other);
   });
 

@@ -161,7 +161,7 @@ function render({ model, el }) {
         panel("where CLS looks", map),
         panel("probability of each class", bars),
       ),
-      h("p", { class: "dit-note" }, "The thick frame is patch n, the thin one patch m; click a patch to choose it. Patches count from 0, row by row; full colour in the middle is 30% of the attention."),
+      h("p", { class: "dit-note" }, "The thick frame is patch n, the thin one patch m; click a patch to choose it. Patches count from 0, row by row; full colour in the middle is 30% of the attention or more."),
       sentence.element,
       details.element,
     ],

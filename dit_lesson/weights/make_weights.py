@@ -1,4 +1,4 @@
-"""`make train`: train again everything in this folder. About fifteen minutes on one core.
+"""`make train`: train again everything in this folder. About twenty-five minutes on one core.
 
 python -m dit_lesson.weights.make_weights             everything
 python -m dit_lesson.weights.make_weights autoencoder-8x8x4   one part
@@ -35,25 +35,36 @@ def digits(split: str, size: int) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(scale_digits(images, size)), torch.from_numpy(labels)
 
 
-def make_autoencoder(name: str, downsample: int, steps: int, kl_weight: float) -> None:
-    """Train one autoencoder on the training digits; write weights and card."""
-    images, _ = digits("train", 32)
-    test_images, _ = digits("test", 32)
-    torch.manual_seed(SEED)
-    model = Autoencoder(downsample)
+AUTOENCODER_TRAINING = {"batch_size": 64, "learning_rate": 4e-3}
+
+
+def train_autoencoder(
+    seed: int, downsample: int, steps: int, kl_weight: float, sigma: float = 1
+) -> Autoencoder:
+    """An autoencoder trained on the training digits. At sigma = 0 its latents get no noise."""
 
     def loss(model: Autoencoder, batch: Tensor, generator: torch.Generator) -> Tensor:
         batch = shift_images(batch, 2, generator)
         side = 32 // downsample
         noise = torch.randn(len(batch), model.latent_channels, side, side, generator=generator)
-        return autoencoder_loss(model, batch, noise, kl_weight)
+        return autoencoder_loss(model, batch, sigma * noise, kl_weight)
 
-    settings = {"steps": steps, "batch_size": 64, "learning_rate": 4e-3, "seed": SEED}
+    torch.manual_seed(seed)
+    model = Autoencoder(downsample)
+    train(model, loss, digits("train", 32)[:1], steps=steps, seed=seed, **AUTOENCODER_TRAINING)
+    return model
+
+
+def make_autoencoder(name: str, downsample: int, steps: int, kl_weight: float) -> None:
+    """Train one autoencoder on the training digits; write weights and card."""
+    images, _ = digits("train", 32)
+    test_images, _ = digits("test", 32)
     start = time.process_time()
-    train(model, loss, (images,), **settings)
+    model = train_autoencoder(SEED, downsample, steps, kl_weight)
     model.measure_latents(images)
     seconds = time.process_time() - start
 
+    settings = {"steps": steps, **AUTOENCODER_TRAINING, "seed": SEED}
     card = {
         "arguments": {"downsample": downsample},
         "command": COMMAND,
@@ -76,6 +87,49 @@ def make_autoencoder(name: str, downsample: int, steps: int, kl_weight: float) -
     }
     save_weights(model, name, card | {"metrics": metrics})
     print(f"{name}: {metrics}, {seconds:.0f} s")
+
+
+@torch.no_grad()
+def error_by_noise(model: Autoencoder, sizes: tuple[float, ...]) -> list[float]:
+    """The error on test digits when noise of these sizes is added to the latents.
+
+    A size is in units of the deviation that a channel has over the test digits.
+    """
+    images, _ = digits("test", 32)
+    latents, _ = model.encode(images)
+    deviation = latents.std(dim=(0, 2, 3), keepdim=True)
+    generator = torch.Generator().manual_seed(SEED)
+    errors = []
+    for size in sizes:
+        noise = size * deviation * torch.randn(latents.shape, generator=generator)
+        errors.append(((model.decode(latents + noise) - images) ** 2).mean().item())
+    return [round(error, 4) for error in errors]
+
+
+def compare_autoencoders(name: str, steps: int, seeds: tuple[int, ...]) -> None:
+    """With noise and its price, and with neither, several seeds each; a card without weights."""
+    sizes = (0.0, 0.1, 0.3, 0.5, 1.0)
+    images, _ = digits("test", 32)
+    runs = []
+    for sigma, kl_weight in ((1, 1e-3), (0, 0.0)):
+        for seed in seeds:
+            model = train_autoencoder(seed, 4, steps, kl_weight, sigma)
+            with torch.no_grad():
+                deviation = model.encode(images)[0].std(dim=(0, 2, 3))
+            result = {
+                "error_by_noise": error_by_noise(model, sizes),
+                "deviation": [round(channel, 2) for channel in deviation.tolist()],
+            }
+            runs.append({"noise": bool(sigma), "kl_weight": kl_weight, "seed": seed} | result)
+            print(f"{name}: {runs[-1]}", flush=True)
+    card = {
+        "arguments": {"downsample": 4},
+        "command": COMMAND,
+        "threads": THREADS,
+        "training": AUTOENCODER_TRAINING | {"steps": steps, "max_shift": 2},
+        "noise_sizes": sizes,
+    }
+    write_comparison(name, card, runs)
 
 
 def train_vit(seed: int, steps: int, pool: str = "cls", positions: str = "sincos") -> ViT:
@@ -136,8 +190,13 @@ def compare_vits(name: str, steps: int, seeds: tuple[int, ...]) -> None:
             result = {"seed": seed, "test_accuracy": round(accuracy(model), 3)}
             runs.append({"pool": pool, "positions": positions} | result)
             print(f"{name}: {runs[-1]}", flush=True)
+    write_comparison(name, vit_card(steps), runs)
+
+
+def write_comparison(name: str, card: dict[str, Any], runs: list[dict[str, Any]]) -> None:
+    """Write the card of a comparison, which has runs and no weights."""
     versions = {library: version(library) for library in ("torch", "numpy")}
-    card = vit_card(steps) | {"versions": versions, "runs": runs}
+    card = card | {"versions": versions, "runs": runs}
     (WEIGHTS / f"{name}.json").write_text(json.dumps(card, indent=2) + "\n")
 
 
@@ -260,10 +319,8 @@ def compare_designs(name: str, steps: int, seeds: tuple[int, ...]) -> None:
         "command": COMMAND,
         "threads": THREADS,
         "training": settings,
-        "versions": {library: version(library) for library in ("torch", "numpy")},
-        "runs": runs,
     }
-    (WEIGHTS / f"{name}.json").write_text(json.dumps(card, indent=2) + "\n")
+    write_comparison(name, card, runs)
 
 
 PARTS = {
@@ -272,6 +329,7 @@ PARTS = {
     "vit": lambda name: make_vit(name, steps=2500, seeds=(0, 1, 2)),
     "caption-dit": lambda name: make_caption_dit(name, steps=2200),
     "in-context-dit": lambda name: make_in_context_dit(name, steps=2200),
+    "autoencoder-comparison": lambda name: compare_autoencoders(name, steps=1500, seeds=(0, 1, 2)),
     "vit-comparison": lambda name: compare_vits(name, steps=800, seeds=(0, 1, 2)),
     "design-comparison": lambda name: compare_designs(name, steps=500, seeds=(0, 1, 2)),
 }

@@ -166,8 +166,8 @@ function render({ model, el }) {
     panels.forEach(({ map, spread, note }, i) => {
       redraw(map, [all[i], token, palette], () => heatmap(map, all[i], { limit: LIMIT, palette, row: token }));
       redraw(spread, [all[i], palette], () => histogram(spread, all[i], { limit: LIMIT + 1, palette }));
-      const row = all[i][state.token];
-      say(note, `mean ${format(mean(row))}\nstd ${format(std(row))}`);
+      const row = all[i][token];
+      say(note, `token ${token}\nmean ${format(mean(row))}\nstd ${format(std(row))}`);
     });
     const last = all[3][state.token];
     sentence.say(
@@ -206,7 +206,7 @@ function render({ model, el }) {
       conditionBox,
       buttons,
       h("div", { class: "dit-panels" }, digitPanel, ...stagePanels),
-      h("p", { class: "dit-note" }, "Rows are tokens (N = 16), columns are features (D = 16); below each map, how all 256 values are spread from −4 to 4 (what lies beyond counts at the ends)."),
+      h("p", { class: "dit-note" }, "Rows are tokens (N = 16), columns are features (D = 16). Maps and bars go from −3 to 3, the digit from −1 to 1. Below each map is how all 256 values are spread from −4 to 4 (what lies beyond counts at the ends); heights are square roots of counts, or the blank patches would flatten the rest."),
       sentence.element,
       details.element,
     ],

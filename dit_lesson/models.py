@@ -133,7 +133,7 @@ class DiT(nn.Module):
     second half is for the variance); conditioning, one of `DESIGNS`; embedding_init: ``"paper"``
     draws label table and time MLP with standard deviation 0.02. The numbers of t then have a
     root mean square of 0.08 at D = 1152, but 0.03 at D = 128, those of y 0.02: beside tokens of
-    size 1, a narrow model hardly hears its condition and learns it very late. ``"unit"`` draws
+    size 0.8, a narrow model hardly hears its condition and learns it very late. ``"unit"`` draws
     both with root mean square 1 whatever D is. y_embedder: a `CaptionEncoder` in the place of the
     `LabelEmbedder` (num_classes and class_dropout_prob are then not used).
     forward(x, t, y, generator): x (B, C, I, I), t (B,), y (B,) labels or (B, L) words ->

@@ -329,13 +329,17 @@ def ledger(costs: dict[str, dict[str, float]], chosen: str, unit: str) -> matplo
 
 
 def runs(values: dict[str, dict[str, Sequence[float]]], ylabel: str) -> matplotlib.figure.Figure:
-    """Draw one dot for each run: panels on one scale, in each a column for every name."""
+    """Draw one mark for each run: panels on one scale, in each a column for every name.
+
+    The n-th run of every column has the same shape.
+    """
     size = (min(5 * len(values), WIDTH), 3.2)
     figure, axes = plt.subplots(1, len(values), figsize=size, squeeze=False, sharey=True)
     plt.close(figure)
     for place, (title, columns) in zip(axes[0], values.items(), strict=True):
         for column, results in enumerate(columns.values()):
-            place.plot([column] * len(results), results, "o", alpha=0.7, color=COLOURS["data"])
+            for result, shape in zip(results, "o^sDv", strict=False):
+                place.plot([column], [result], shape, alpha=0.7, color=COLOURS["data"])
         place.set(title=title, xticks=range(len(columns)), xlim=(-0.5, len(columns) - 0.5))
         place.set_xticklabels(columns)
     axes[0, 0].set_ylabel(ylabel)
@@ -409,7 +413,7 @@ def four_blocks() -> matplotlib.figure.Figure:
         place.axis("off")
         place.text(0, -0.1, "N tokens", ha="center", va="center")
         if name == "in-context":
-            place.text(0.62, -0.1, "+ t, y", va="center", color=ink)
+            place.text(0.62, -0.1, "+ 2: t, y", va="center", color=ink)
         height = 0.9
         for branch in branches:
             below = height - 0.5

@@ -165,6 +165,21 @@ def image_row(
     return figure
 
 
+def digit_rows(rows: dict[str, np.ndarray], titles: Sequence[str]) -> matplotlib.figure.Figure:
+    """Draw digits (n, H, W) from 0 to 255: a row for every name, a column for every title."""
+    size = (WIDTH, 0.8 * len(rows) + 0.3)
+    figure, axes = plt.subplots(len(rows), len(titles), figsize=size, squeeze=False)
+    plt.close(figure)
+    for places, (name, images) in zip(axes, rows.items(), strict=True):
+        for place, image in zip(places, images, strict=True):
+            matrix(place, image / 255, 1)
+            place.set_aspect("equal")
+        places[0].set_ylabel(name.replace(" ", "\n"), rotation=0, ha="right", va="center")
+    for place, title in zip(axes[0], titles, strict=True):
+        place.set_title(title)
+    return figure
+
+
 def point_clouds(
     clouds: Sequence[np.ndarray], titles: Sequence[str], limit: float = 2.5
 ) -> matplotlib.figure.Figure:

@@ -99,7 +99,7 @@ function render({ model, el }) {
     const shares = all.map((row) => mean(row));
     maps.forEach(({ title, map, note }, i) => {
       say(title, keys[i]);
-      heatmap(map, grid(all[i]), { limit: 1, palette });
+      heatmap(map, grid(all[i]), { limit: 0.6, palette });
       say(note, `${percent(Math.min(...all[i]))} to ${percent(Math.max(...all[i]))}, mean ${percent(shares[i])}`);
     });
     const most = shares.indexOf(Math.max(...shares));
@@ -122,7 +122,7 @@ function render({ model, el }) {
         h("div", { class: "dit-panel" }, h("div", { class: "dit-title" }, "the digit"), digit),
         ...maps.map(({ title, map, note }) => h("div", { class: "dit-panel" }, title, map, note)),
       ),
-      h("p", { class: "dit-note" }, "A cell is one of the sixteen tokens, at its place in the image; full colour is 1. At every place the five maps add up to 1."),
+      h("p", { class: "dit-note" }, "A cell is one of the sixteen tokens, at its place in the image; full colour is 60% or more. At every place the five maps add up to 1. The digit is shown clean; the model sees it noised to step t."),
       sentence.element,
       details.element,
     ],

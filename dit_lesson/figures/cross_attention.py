@@ -131,5 +131,6 @@ class CrossAttentionFigure(Figure):
     def picture(self) -> matplotlib.figure.Figure:
         """The digit and a map of its patches for each key."""
         image = np.asarray(self.digits[self.picture_of]) / 127.5 - 1
-        maps = [row.reshape(GRID, GRID) for row in self.stages()]
+        # full colour at 0.6, as on the page
+        maps = [row.reshape(GRID, GRID) / 0.6 for row in self.stages()]
         return plots.image_row([image, *maps], ["the digit", *self.looked_up()])

@@ -5,7 +5,8 @@ import { colours, group, h, heatmap, menu, numbers, presets, redraw, say, show, 
 const [DEPTH, NUM_HEADS, GRID, MEAN, NULL_CLASS] = [3, 4, 4, -1, 10];
 const CHOICES = ["t", "y", "picture_of", "block", "head"];
 const START = { t: 300, y: 7, picture_of: 7, block: 0, head: MEAN };
-const FULL = 0.5; // the share that gets full colour
+const FULL = 0.5; // the share that gets full colour; a root, so that small shares can be seen
+const shade = (share) => Math.sqrt(share / FULL);
 const [TIME, CLASS] = [GRID * GRID, GRID * GRID + 1]; // the places of the condition tokens
 
 // The file is read once; the same text is the same file.
@@ -89,7 +90,7 @@ function render({ model, el }) {
       shares[CLASS].slice(0, TIME),
     ];
     views.forEach(({ map, note }, i) => {
-      heatmap(map, grid(maps[i]), { limit: FULL, palette });
+      heatmap(map, grid(maps[i].map(shade)), { limit: 1, palette });
       say(note, `${range(maps[i])}, mean ${percent(mean(maps[i]))}`);
     });
     const row = (token) => `image ${percent(shares[token].slice(0, TIME).reduce((sum, share) => sum + share, 0))}, time ${percent(shares[token][TIME])}, class ${percent(shares[token][CLASS])}`;
@@ -112,7 +113,7 @@ function render({ model, el }) {
         h("div", { class: "dit-panel" }, h("div", { class: "dit-title" }, "the digit"), digit),
         ...views.map(({ title, map, note }) => h("div", { class: "dit-panel" }, title, map, note)),
       ),
-      h("p", { class: "dit-note" }, "A cell is one of the sixteen image tokens, at its place in the image; full colour is half of all attention, or more. If a token looked at all eighteen alike, each would get 6%."),
+      h("p", { class: "dit-note" }, "A cell is one of the sixteen image tokens, at its place in the image; full colour is half of all attention, or more, and the shade is by the square root. If a token looked at all eighteen alike, each would get 6%. The digit is shown clean; the model sees it noised to step t."),
       sentence.element,
       details.element,
     ],

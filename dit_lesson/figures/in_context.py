@@ -92,7 +92,7 @@ class InContextFigure(Figure):
         image = np.asarray(self.digits[self.picture_of]) / 127.5 - 1
         shares = self.stages()
         maps = [*shares[:-2, -2:].T, *shares[-2:, :-2]]
-        # full colour at 0.5, as on the page
-        squares = [2 * row.reshape(GRID, GRID) for row in maps]
+        # full colour at 0.5 and shaded by the root, as on the page
+        squares = [np.sqrt(2 * row).reshape(GRID, GRID) for row in maps]
         titles = ["the digit", "patch → time", "patch → class", "time → patch", "class → patch"]
         return plots.image_row([image, *squares], titles)

@@ -132,14 +132,22 @@ def compare_autoencoders(name: str, steps: int, seeds: tuple[int, ...]) -> None:
     write_comparison(name, card, runs)
 
 
-def train_vit(seed: int, steps: int, pool: str = "cls", positions: str = "sincos") -> ViT:
-    """A ViT trained on the training digits."""
+def train_vit(
+    seed: int, steps: int, pool: str = "cls", positions: str = "sincos", sines: float | None = None
+) -> ViT:
+    """A ViT trained on the training digits.
+
+    With `sines` its table of positions starts, or if it is fixed stays, at that multiple of the
+    sine-cosine table.
+    """
 
     def loss(model: ViT, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
         return cross_entropy(model(shift_images(images, 2, generator)), labels)
 
     torch.manual_seed(seed)
     model = ViT(**VIT, pool=pool, positions=positions)
+    if sines is not None:
+        model.pos_embed.data.copy_(sines * ViT(**VIT, positions="sincos").pos_embed)
     train(model, loss, digits("train", 28), steps=steps, seed=seed, **VIT_TRAINING)
     return model
 
@@ -182,13 +190,16 @@ def make_vit(name: str, steps: int, seeds: tuple[int, ...]) -> None:
 
 def compare_vits(name: str, steps: int, seeds: tuple[int, ...]) -> None:
     """Pooling and positions, several seeds each, a short schedule; a card without weights."""
-    options = (("cls", "sincos"), ("mean", "sincos"), ("cls", "learned"), ("cls", "none"))
+    options = (
+        *(("cls", "sincos", None), ("mean", "sincos", None), ("cls", "learned", None)),
+        *(("cls", "none", None), ("cls", "sincos", 0.1), ("cls", "learned", 1.0)),
+    )
     runs = []
-    for pool, positions in options:
+    for pool, positions, sines in options:
         for seed in seeds:
-            model = train_vit(seed, steps, pool, positions)
+            model = train_vit(seed, steps, pool, positions, sines)
             result = {"seed": seed, "test_accuracy": round(accuracy(model), 3)}
-            runs.append({"pool": pool, "positions": positions} | result)
+            runs.append({"pool": pool, "positions": positions, "sines": sines} | result)
             print(f"{name}: {runs[-1]}", flush=True)
     write_comparison(name, vit_card(steps), runs)
 

@@ -141,7 +141,9 @@ def patch_stages(
         for line in (axes[place].axhline, axes[place].axvline):
             line(latent.shape[1] - 0.5, color="black", linewidth=2)
     matrix(axes[2], tokens, limit, "tokens")
-    axes[2].set(xlabel=f"features {tokens.shape[1]}", ylabel=f"tokens N = {tokens.shape[0]}")
+    count, features = tokens.shape
+    axes[2].set(xlabel=f"features {features}", ylabel=f"tokens N = {count}")
+    axes[2].set_yticks(range(0, count, max(1, count // 4)))
     names = ("the latent, decoded", "read back, decoded")
     for place, picture, title in zip((0, 4), pictures, names, strict=True):
         axes[place].imshow(picture, cmap="gray_r", vmin=-1, vmax=1)

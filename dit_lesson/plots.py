@@ -274,7 +274,7 @@ def by_depth(curves: dict[str, np.ndarray], titles: Sequence[str]) -> matplotlib
             place.fill_between(
                 depth, seeds.min(axis=0), seeds.max(axis=0), color=line.get_color(), alpha=0.2
             )
-        place.set(title=title, xlabel="blocks passed", ylabel="root mean square", yscale="log")
+        place.set(title=title, xlabel="blocks passed", ylabel="root mean square")
     axes[0].legend()
     return figure
 

@@ -4,11 +4,10 @@ r"""Attention: tokens that look at each other, or at a second sequence.
 """
 
 import torch
-from einops import rearrange
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from dit_lesson.validation import require, require_array, require_positive_integer
+from dit_lesson.validation import divides, numbers, require, shapes
 
 
 def attention_weights(queries: Tensor, keys: Tensor) -> Tensor:
@@ -16,18 +15,15 @@ def attention_weights(queries: Tensor, keys: Tensor) -> Tensor:
 
     The root is of d, the width of a head, not of the number of tokens.
 
-    Args: queries (..., N, d), keys (..., M, d), floating point.
+    Args:
+        queries: (..., N, d), floating point.
+        keys: (..., M, d), floating point.
     Returns: (..., N, M); every row sums to 1.
     Raises: ValueError for anything but finite floating-point tensors of one width.
     Source: Vaswani et al. 2017, equation 1.
     """
-    require_array("attention_weights", "queries", queries, "... N d")
-    require_array("attention_weights", "keys", keys, "... M d")
-    require(
-        queries.shape[-1] == keys.shape[-1],
-        f"attention_weights: queries have width {queries.shape[-1]} and keys {keys.shape[-1]}, "
-        "expected one width",
-    )
+    shapes("attention_weights", queries=(queries, "... N d"), keys=(keys, "... M d"))
+    numbers("attention_weights", queries=queries, keys=keys)
     return torch.softmax(queries @ keys.mT / queries.shape[-1] ** 0.5, dim=-1)
 
 
@@ -36,7 +32,9 @@ class SelfAttention(nn.Module):
 
     One linear layer makes queries, keys and values of all heads: `qkv`, in this order.
 
-    Args: hidden_size D, a multiple of num_heads.
+    Args:
+        hidden_size: D, a multiple of num_heads.
+        num_heads: h; a head is d = D / h wide.
     forward(x): tokens (B, N, D) -> (B, N, D).
     Raises: ValueError if the sizes or x do not fit.
     Source: ViT, equations 5 to 8; the names `qkv` and `proj` are those of released checkpoints.
@@ -44,31 +42,35 @@ class SelfAttention(nn.Module):
 
     def __init__(self, hidden_size: int, num_heads: int):
         super().__init__()
-        _require_heads("SelfAttention", hidden_size, num_heads)
+        divides("SelfAttention", num_heads=num_heads, hidden_size=hidden_size)
         self.num_heads = num_heads
         self.qkv = nn.Linear(hidden_size, 3 * hidden_size)
         self.proj = nn.Linear(hidden_size, hidden_size)
 
-    def _split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        _require_tokens("SelfAttention", "x", x, self.proj.in_features)
-        queries, keys, values = self.qkv(x).chunk(3, dim=-1)
-        return tuple(_heads(part, self.num_heads) for part in (queries, keys, values))
+    def _heads(self, x: Tensor) -> Tensor:
+        """Queries, keys and values of every head, (3, B, h, N, d)."""
+        shapes("SelfAttention", x=(x, f"B N {self.proj.in_features}"))
+        qkv = self.qkv(x).unflatten(-1, (3, self.num_heads, -1))  # (B, N, 3, h, d)
+        return qkv.permute(2, 0, 3, 1, 4)
 
     def forward(self, x: Tensor) -> Tensor:
         """What every token collects from all tokens, (B, N, D)."""
-        heads = scaled_dot_product_attention(*self._split(x))
-        return self.proj(rearrange(heads, "b h n d -> b n (h d)"))
+        queries, keys, values = self._heads(x)
+        heads = scaled_dot_product_attention(queries, keys, values)  # A V, (B, h, N, d)
+        return self.proj(heads.transpose(1, 2).flatten(2))  # (B, N, D)
 
     def weights(self, x: Tensor) -> Tensor:
-        """Who looks at whom: (B, num_heads, N, N), rows are queries and sum to 1."""
-        queries, keys, _ = self._split(x)
+        """Who looks at whom: A, (B, h, N, N), rows are queries and sum to 1."""
+        queries, keys, _ = self._heads(x)
         return attention_weights(queries, keys)
 
 
 class CrossAttention(nn.Module):
     r"""As `SelfAttention`, with queries of the tokens x, keys and values of a second sequence.
 
-    Args: hidden_size D, a multiple of num_heads.
+    Args:
+        hidden_size: D, a multiple of num_heads.
+        num_heads: h; a head is d = D / h wide.
     forward(x, context): tokens (B, N, D), what they look up (B, M, D) -> (B, N, D).
     Raises: ValueError if the sizes, x or context do not fit.
     Source: Vaswani et al. 2017, section 3.2.3; DiT, section 3.2 (cross-attention block, M = 2).
@@ -76,30 +78,30 @@ class CrossAttention(nn.Module):
 
     def __init__(self, hidden_size: int, num_heads: int):
         super().__init__()
-        _require_heads("CrossAttention", hidden_size, num_heads)
+        divides("CrossAttention", num_heads=num_heads, hidden_size=hidden_size)
         self.num_heads = num_heads
         self.q = nn.Linear(hidden_size, hidden_size)
         self.kv = nn.Linear(hidden_size, 2 * hidden_size)
         self.proj = nn.Linear(hidden_size, hidden_size)
 
-    def _split(self, x: Tensor, context: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        _require_tokens("CrossAttention", "x", x, self.proj.in_features)
-        _require_tokens("CrossAttention", "context", context, self.proj.in_features)
-        require(
-            len(x) == len(context),
-            f"CrossAttention: context has {len(context)} samples, expected {len(x)} as in x",
+    def _heads(self, x: Tensor, context: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries (B, h, N, d), keys and values (B, h, M, d) of every head."""
+        width = self.proj.in_features
+        shapes("CrossAttention", x=(x, f"B N {width}"), context=(context, f"B M {width}"))
+        queries = self.q(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+        keys, values = (
+            self.kv(context).unflatten(-1, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         )
-        queries, (keys, values) = self.q(x), self.kv(context).chunk(2, dim=-1)
-        return tuple(_heads(part, self.num_heads) for part in (queries, keys, values))
+        return queries, keys, values
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         """What every token collects from the context, (B, N, D)."""
-        heads = scaled_dot_product_attention(*self._split(x, context))
-        return self.proj(rearrange(heads, "b h n d -> b n (h d)"))
+        heads = scaled_dot_product_attention(*self._heads(x, context))  # A V, (B, h, N, d)
+        return self.proj(heads.transpose(1, 2).flatten(2))  # (B, N, D)
 
     def weights(self, x: Tensor, context: Tensor) -> Tensor:
-        """Which token looks up what: (B, num_heads, N, M), rows sum to 1."""
-        queries, keys, _ = self._split(x, context)
+        """Which token looks up what: A, (B, h, N, M), rows sum to 1."""
+        queries, keys, _ = self._heads(x, context)
         return attention_weights(queries, keys)
 
 
@@ -107,9 +109,11 @@ class CrossAttention(nn.Module):
 def attention_maps(model: nn.Module, *inputs: Tensor) -> dict[str, Tensor]:
     r"""$A$ of every attention layer while ``model(*inputs)`` runs, for figures.
 
-    Args: model with `SelfAttention` or `CrossAttention` layers; inputs of its forward.
+    Args:
+        model: with `SelfAttention` or `CrossAttention` layers.
+        inputs: of its forward.
     Returns: by the layer's name (``"blocks.0.attn"``), in the order of computation, the weights
-    (B, num_heads, N, M): row n is where token n looks.
+    (B, h, N, M): row n is where token n looks.
     Raises: ValueError if the model has no attention layer.
     """
     maps: dict[str, Tensor] = {}
@@ -136,23 +140,3 @@ def attention_maps(model: nn.Module, *inputs: Tensor) -> dict[str, Tensor]:
         for hook in hooks:
             hook.remove()
     return maps
-
-
-def _heads(x: Tensor, num_heads: int) -> Tensor:
-    return rearrange(x, "b n (h d) -> b h n d", h=num_heads)
-
-
-def _require_heads(function: str, hidden_size: int, num_heads: int) -> None:
-    require_positive_integer(function, "hidden_size", hidden_size)
-    require_positive_integer(function, "num_heads", num_heads)
-    require(
-        hidden_size % num_heads == 0,
-        f"{function}: hidden_size {hidden_size} is not a multiple of num_heads {num_heads}",
-    )
-
-
-def _require_tokens(function: str, argument: str, tokens: Tensor, hidden_size: int) -> None:
-    require(
-        tokens.ndim == 3 and tokens.shape[2] == hidden_size,
-        f"{function}: {argument} has shape {tuple(tokens.shape)}, expected (B, N, {hidden_size})",
-    )

@@ -8,7 +8,7 @@ The autoencoder of Stable Diffusion does the same with 256 x 256 x 3 to 32 x 32 
 import torch
 from torch import Tensor, nn
 
-from dit_lesson.validation import require, require_array, require_positive_integer
+from dit_lesson.validation import divides, numbers, positive, require, shapes
 
 
 class Autoencoder(nn.Module):
@@ -17,9 +17,11 @@ class Autoencoder(nn.Module):
     Each halving is a convolution of stride 2, each doubling a convolution whose channels are
     shuffled into space. The coarsest grid is twice as wide as the rest.
 
-    Args: downsample, the factor per side, a power of 2; latent_channels C, by default
-    ``downsample``, so that a coarser grid has more channels; width of the convolutions, by
-    default ``4 * downsample``; in_channels of the images.
+    Args:
+        downsample: the factor per side, a power of 2.
+        latent_channels: C, by default ``downsample``: a coarser grid has more channels.
+        width: of the convolutions, by default ``4 * downsample``.
+        in_channels: of the images.
     Shapes: images (B, in_channels, H, W) with pixels in [-1, 1], H and W multiples of
     ``downsample``; latents (B, C, H / downsample, W / downsample).
     Raises: ValueError if downsample is no power of 2, or if shapes do not fit.
@@ -37,16 +39,16 @@ class Autoencoder(nn.Module):
         in_channels: int = 1,
     ) -> None:
         super().__init__()
-        require_positive_integer("Autoencoder", "downsample", downsample)
+        positive("Autoencoder", downsample=downsample)
         require(
             downsample >= 2 and downsample & (downsample - 1) == 0,
             f"Autoencoder: downsample is {downsample}, expected a power of 2 (2, 4, 8, ...)",
         )
         latent_channels = downsample if latent_channels is None else latent_channels
         width = 4 * downsample if width is None else width
-        require_positive_integer("Autoencoder", "latent_channels", latent_channels)
-        require_positive_integer("Autoencoder", "width", width)
-        require_positive_integer("Autoencoder", "in_channels", in_channels)
+        positive(
+            "Autoencoder", latent_channels=latent_channels, width=width, in_channels=in_channels
+        )
         self.downsample, self.in_channels = downsample, in_channels
         self.latent_channels = latent_channels
 
@@ -67,23 +69,16 @@ class Autoencoder(nn.Module):
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
         r"""$\mu(x)$ and $\log\sigma^2(x)$, both of the latent's shape."""
-        require(
-            images.ndim == 4
-            and images.shape[1] == self.in_channels
-            and images.shape[2] % self.downsample == images.shape[3] % self.downsample == 0,
-            f"Autoencoder.encode: images has shape {tuple(images.shape)}, expected (B, "
-            f"{self.in_channels}, H, W) with H and W multiples of {self.downsample}",
+        sizes = shapes("Autoencoder.encode", images=(images, f"B {self.in_channels} H W"))
+        divides(
+            "Autoencoder.encode", downsample=self.downsample, height=sizes["H"], width=sizes["W"]
         )
         mean, logvar = self.encoder(images).chunk(2, dim=1)
         return mean, logvar
 
     def decode(self, latents: Tensor) -> Tensor:
         r"""$\hat x = D(z)$ for latents as ``encode`` gives them (not standardised)."""
-        require(
-            latents.ndim == 4 and latents.shape[1] == self.latent_channels,
-            f"Autoencoder.decode: latents has shape {tuple(latents.shape)}, expected (B, "
-            f"{self.latent_channels}, h, w)",
-        )
+        shapes("Autoencoder.decode", latents=(latents, f"B {self.latent_channels} h w"))
         return self.decoder(latents)
 
     def forward(self, images: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -98,7 +93,8 @@ class Autoencoder(nn.Module):
         Stable Diffusion keeps one number for all channels instead, 0.18215 = 1 / std.
         Source: Rombach et al. 2022, section 4.3.2 and appendix G.
         """
-        require_array("Autoencoder.measure_latents", "images", images, "B C H W")
+        shapes("Autoencoder.measure_latents", images=(images, "B C H W"))
+        numbers("Autoencoder.measure_latents", images=images)
         mean, logvar = self.encode(images)
         within = logvar.exp().mean(dim=(0, 2, 3))
         self.latent_mean.copy_(mean.mean(dim=(0, 2, 3)))
@@ -134,12 +130,7 @@ def sample_latents(mean: Tensor, logvar: Tensor, noise: Tensor) -> Tensor:
     Args: mean, logvar and noise ~ N(0, 1), all of one shape.
     Source: Kingma and Welling 2014, section 2.4.
     """
-    for name, value in (("logvar", logvar), ("noise", noise)):
-        require(
-            value.shape == mean.shape,
-            f"sample_latents: {name} has shape {tuple(value.shape)}, "
-            f"expected that of mean, {tuple(mean.shape)}",
-        )
+    shapes("sample_latents", mean=(mean, "..."), logvar=(logvar, "..."), noise=(noise, "..."))
     return mean + (logvar / 2).exp() * noise
 
 
@@ -152,13 +143,7 @@ def kl_divergence(mean: Tensor, logvar: Tensor) -> Tensor:
     Returns: (B,).
     Source: Kingma and Welling 2014, appendix B.
     """
-    require_array("kl_divergence", "mean", mean, "B C H W")
-    require_array("kl_divergence", "logvar", logvar, "B C H W")
-    require(
-        mean.shape == logvar.shape,
-        f"kl_divergence: logvar has shape {tuple(logvar.shape)}, "
-        f"expected that of mean, {tuple(mean.shape)}",
-    )
+    shapes("kl_divergence", mean=(mean, "B C h w"), logvar=(logvar, "B C h w"))
     return 0.5 * (mean**2 + logvar.exp() - 1 - logvar).sum(dim=(1, 2, 3))
 
 

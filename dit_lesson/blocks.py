@@ -28,7 +28,10 @@ EPS = 1e-6
 def mlp(hidden_size: int, mlp_ratio: float = 4.0) -> nn.Sequential:
     r"""$W_2\,\mathrm{GELU}(W_1 x + b_1) + b_2$, ``mlp_ratio`` times as wide inside.
 
-    Args: hidden_size D. Returns: a module (..., D) -> (..., D) with layers `fc1` and `fc2`.
+    Args:
+        hidden_size: D.
+        mlp_ratio: the inner width as a multiple of D.
+    Returns: a module (..., D) -> (..., D) with layers `fc1` and `fc2`.
     Source: ViT, equation 3; DiT takes the tanh form of GELU.
     """
     inner = int(mlp_ratio * hidden_size)
@@ -46,7 +49,10 @@ class ViTBlock(nn.Module):
 
     The residual takes x itself, never the normalised x.
 
-    Args: hidden_size D, num_heads, mlp_ratio.
+    Args:
+        hidden_size: D.
+        num_heads: a divisor of D.
+        mlp_ratio: the MLP's inner width as a multiple of D.
     forward(x): (B, N, D) -> (B, N, D).
     Source: ViT (Dosovitskiy et al. 2021), equations 2 and 3.
     """
@@ -60,8 +66,8 @@ class ViTBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Tokens after attention and MLP."""
-        x = x + self.attn(self.norm1(x))
-        return x + self.mlp(self.norm2(x))
+        x = x + self.attn(self.norm1(x))  # (B, N, D)
+        return x + self.mlp(self.norm2(x))  # (B, N, D)
 
 
 class InContextBlock(ViTBlock):
@@ -82,7 +88,10 @@ class InContextBlock(ViTBlock):
 class CrossAttentionBlock(nn.Module):
     r"""Between attention and MLP: $x'' = x' + \mathrm{CrossAttn}(\mathrm{LN}(x'), [t, c])$.
 
-    Args: hidden_size D, num_heads, mlp_ratio.
+    Args:
+        hidden_size: D.
+        num_heads: a divisor of D.
+        mlp_ratio: the MLP's inner width as a multiple of D.
     forward(x, context): x (B, N, D), context (B, M, D) -> (B, N, D); M = 2 for t and a class.
     Source: DiT, section 3.2, "Cross-attention block", after Vaswani et al. 2017, figure 1. That
     the cross-attention has a layer norm of its own is seen in DiT's figure 3 only.
@@ -99,9 +108,9 @@ class CrossAttentionBlock(nn.Module):
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         """Tokens after attention, looking up the context, and MLP."""
-        x = x + self.attn(self.norm1(x))
-        x = x + self.cross_attn(self.norm_cross(x), context)
-        return x + self.mlp(self.norm2(x))
+        x = x + self.attn(self.norm1(x))  # (B, N, D)
+        x = x + self.cross_attn(self.norm_cross(x), context)  # (B, N, D)
+        return x + self.mlp(self.norm2(x))  # (B, N, D)
 
 
 class AdaLNBlock(nn.Module):
@@ -110,7 +119,10 @@ class AdaLNBlock(nn.Module):
     $[\beta_1, \gamma_1, \beta_2, \gamma_2] = W\,\mathrm{SiLU}(c) + b$, four vectors of width D,
     one affine map for all tokens.
 
-    Args: hidden_size D, num_heads, mlp_ratio.
+    Args:
+        hidden_size: D.
+        num_heads: a divisor of D.
+        mlp_ratio: the MLP's inner width as a multiple of D.
     forward(x, c): x (B, N, D), c (B, D) -> (B, N, D).
     Source: DiT, section 3.2, "Adaptive layer norm (adaLN) block", and appendix A.
     """
@@ -125,6 +137,7 @@ class AdaLNBlock(nn.Module):
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
         """Tokens after modulated attention and modulated MLP."""
+        # beta_1, gamma_1, beta_2, gamma_2: 4 x (B, D)
         shift_msa, scale_msa, shift_mlp, scale_mlp = self.adaLN_modulation(c)
         x = x + self.attn(modulate(self.norm1(x), shift_msa, scale_msa))
         return x + self.mlp(modulate(self.norm2(x), shift_mlp, scale_mlp))
@@ -136,7 +149,10 @@ class AdaLNZeroBlock(nn.Module):
     $[\beta_1, \gamma_1, \alpha_1, \beta_2, \gamma_2, \alpha_2] = W\,\mathrm{SiLU}(c) + b$ with W
     and b zero at the start: the gates are shut and the block returns x, bit for bit.
 
-    Args: hidden_size D, num_heads, mlp_ratio.
+    Args:
+        hidden_size: D.
+        num_heads: a divisor of D.
+        mlp_ratio: the MLP's inner width as a multiple of D.
     forward(x, c): x (B, N, D), c (B, D) -> (B, N, D).
     Source: DiT, section 3.2, "adaLN-Zero block", and appendix A.
     """
@@ -151,6 +167,7 @@ class AdaLNZeroBlock(nn.Module):
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
         """Tokens after gated, modulated attention and gated, modulated MLP."""
+        # beta_1, gamma_1, alpha_1, beta_2, gamma_2, alpha_2: 6 x (B, D)
         shift_msa, scale_msa, gate_msa, shift_mlp, scale_mlp, gate_mlp = self.adaLN_modulation(c)
         x = x + gate_msa[:, None] * self.attn(modulate(self.norm1(x), shift_msa, scale_msa))
         return x + gate_mlp[:, None] * self.mlp(modulate(self.norm2(x), shift_mlp, scale_mlp))
@@ -162,7 +179,9 @@ class FinalLayer(nn.Module):
     For the in-context and the cross-attention design; the parameter counts of the paper rule out
     an adaptive norm there.
 
-    Args: hidden_size D, out_features (p * p * output channels).
+    Args:
+        hidden_size: D.
+        out_features: p * p * output channels.
     forward(x, context): x (B, N, D) -> (B, N, out_features); the context is not read.
     Source: DiT, section 3.2, "Transformer decoder".
     """
@@ -174,24 +193,27 @@ class FinalLayer(nn.Module):
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         """Flattened patches."""
-        return self.linear(self.norm_final(x))
+        return self.linear(self.norm_final(x))  # (B, N, p * p * output channels)
 
 
 class AdaLNFinalLayer(nn.Module):
     r"""$W\,(\mathrm{LN}(x)(1 + \gamma) + \beta) + b$ with $[\beta, \gamma]$ from c.
 
-    Args: hidden_size D, out_features (p * p * output channels).
+    Args:
+        hidden_size: D.
+        out_features: p * p * output channels.
+        zero_init: as adaLN-Zero has it, shift and scale start at 0.
     forward(x, c): x (B, N, D), c (B, D) -> (B, N, out_features).
     Source: DiT, section 3.2, "Transformer decoder" ("adaptive if using adaLN").
     """
 
-    def __init__(self, hidden_size: int, out_features: int):
+    def __init__(self, hidden_size: int, out_features: int, zero_init: bool = False):
         super().__init__()
         self.norm_final = plain_layer_norm(hidden_size, EPS)
-        self.adaLN_modulation = Modulation(hidden_size, chunks=2)
+        self.adaLN_modulation = Modulation(hidden_size, chunks=2, zero_init=zero_init)
         self.linear = nn.Linear(hidden_size, out_features)
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
         """Flattened patches."""
-        shift, scale = self.adaLN_modulation(c)
-        return self.linear(modulate(self.norm_final(x), shift, scale))
+        shift, scale = self.adaLN_modulation(c)  # beta, gamma: 2 x (B, D)
+        return self.linear(modulate(self.norm_final(x), shift, scale))  # (B, N, p * p * channels)

@@ -15,8 +15,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from dit_lesson.attention import CrossAttention, SelfAttention
-from dit_lesson.models import DESIGNS, Conditioning
-from dit_lesson.validation import require, require_positive_integer
+from dit_lesson.models import DiTConfig
+from dit_lesson.validation import require
 
 #: The parts of a ledger, in the order in which a model computes them.
 PARTS = (
@@ -54,62 +54,31 @@ def total(costs: Iterable[Cost]) -> Cost:
     return sum(costs, Cost())
 
 
-def dit_ledger(
-    input_size: int = 32,
-    patch_size: int = 2,
-    in_channels: int = 4,
-    hidden_size: int = 1152,
-    depth: int = 28,
-    num_heads: int = 16,
-    mlp_ratio: float = 4.0,
-    num_classes: int = 1000,
-    class_dropout_prob: float = 0.1,
-    learn_sigma: bool = True,
-    conditioning: Conditioning = "adaln-zero",
-) -> Ledger:
+def dit_ledger(config: DiTConfig) -> Ledger:
     r"""MACs $\approx L(12 N D^2 + 2 N^2 D) + \dots$ for depth L, N tokens, width D, one sample.
 
     Per block, with r = mlp_ratio: projections 4 N D^2, scores Q K^T and A V together 2 N^2 D, MLP
     2 r N D^2, modulation 4 D^2 or 6 D^2 (once, not per token). In-context has N + 2 tokens;
-    cross-attention adds 2 (N + 2) D^2 + 4 N D. ``num_heads`` changes nothing: it is accepted so
-    that the arguments are those of `DiT`.
+    cross-attention adds 2 (N + 2) D^2 + 4 N D. The number of heads changes nothing.
 
+    Args:
+        config: of a DiT that is told a class.
     Returns: the cost by part, those of `PARTS` that the design has.
-    Raises: ValueError for sizes that are no positive whole numbers, or an unknown design.
     Source: DiT, tables 1 and 4 (their Gflops are our 10^9 MACs, see issue #14 of its repository).
     """
-    sizes = {
-        "input_size": input_size,
-        "patch_size": patch_size,
-        "in_channels": in_channels,
-        "hidden_size": hidden_size,
-        "depth": depth,
-        "num_heads": num_heads,
-        "num_classes": num_classes,
-    }
-    for name, size in sizes.items():
-        require_positive_integer("dit_ledger", name, size)
-    require(
-        input_size % patch_size == 0,
-        f"dit_ledger: input_size {input_size} is not a multiple of patch_size {patch_size}",
-    )
-    require(
-        conditioning in DESIGNS,
-        f"dit_ledger: conditioning is {conditioning!r}, expected one of {list(DESIGNS)}",
-    )
-    width, context = hidden_size, 2
-    image_tokens = (input_size // patch_size) ** 2
-    tokens = image_tokens + (context if conditioning == "in-context" else 0)
-    inner = int(mlp_ratio * width)
-    adaptive = conditioning in ("adaln", "adaln-zero")
-    cross = conditioning == "cross-attention"
+    design, depth, width = config.design, config.depth, config.hidden_size
+    context = 2  # t and y
+    image_tokens = config.num_tokens
+    tokens = image_tokens + design.in_sequence * context
+    inner = int(config.mlp_ratio * width)
+    cross = depth * design.looked_up  # cross-attention layers
 
-    patch = patch_size**2 * in_channels
-    output = patch * (2 if learn_sigma else 1)
-    rows = num_classes + (class_dropout_prob > 0)
-    chunks = {"adaln": 4, "adaln-zero": 6}.get(conditioning, 0)
-    vectors = depth * chunks + 2 * adaptive  # that the modulation makes, the final layer's included
-    norms = 0 if adaptive else depth * (3 if cross else 2) + 1
+    patch = config.patch_size**2 * config.in_channels
+    output = config.patch_size**2 * config.out_channels
+    rows = config.num_classes + (config.class_dropout_prob > 0)
+    vectors = depth * design.modulation + design.final_modulation
+    # a norm has its own scale and shift where no condition sets them
+    norms = 0 if vectors else 2 * depth + cross + 1
     frequencies = 256
 
     ledger = {
@@ -125,10 +94,9 @@ def dit_ledger(
         ),
         "attention scores": Cost(0, depth * 2 * tokens**2 * width),
         "cross-attention projections": Cost(
-            cross * depth * 4 * (width + 1) * width,
-            cross * depth * (2 * tokens + 2 * context) * width**2,
+            cross * 4 * (width + 1) * width, cross * 2 * (tokens + context) * width**2
         ),
-        "cross-attention scores": Cost(0, cross * depth * 2 * tokens * context * width),
+        "cross-attention scores": Cost(0, cross * 2 * tokens * context * width),
         "MLP": Cost(
             depth * (2 * inner * width + inner + width), depth * tokens * 2 * inner * width
         ),
@@ -144,7 +112,9 @@ def measured_ledger(model: nn.Module, *inputs: Tensor) -> Ledger:
     compute it that way here; with the fused kernel on a CPU it would miss $2 N^2 D$ per block.
     A model on the ``meta`` device costs neither memory nor time.
 
-    Args: model, a `DiT` or `ViT`; inputs of its forward, a batch of one.
+    Args:
+        model: a `DiT` or `ViT`.
+        inputs: of its forward, a batch of one.
     Returns: the cost by part, those of `PARTS` that the model has.
     Raises: ValueError if a parameter or a product belongs to no known part, or the batch is not 1.
     """

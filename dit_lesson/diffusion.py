@@ -1,25 +1,31 @@
-r"""Diffusion and flow matching: what the network is asked, and how its answers become samples.
+r"""Diffusion and flow matching: data mixed with noise, and what the network is asked.
 
-Two families, one idea: mix data with noise, let a network say what the mixture hides, walk back.
+One idea: a **path** $x_t = a(t)\,x_0 + b(t)\,\epsilon$ leads from data to noise. On it a network
+may predict the noise, the data or the velocity; each answer gives the other two.
 
-* **DDPM** (``linear_betas`` to ``sample_ddim``): ``num_steps`` discrete steps, index 0 is almost
-  data and index ``num_steps - 1`` is almost noise. The network predicts the noise.
-* **Flow matching** (``interpolate`` to ``sample_flow``): straight lines between data and noise,
-  the network predicts the velocity along them. The literature runs time both ways, so every
-  function takes ``noise_at``: with 1 (SD3) noise sits at t = 1, with 0 (SiT, JiT) at t = 0.
+* `VariancePreserving` has ``num_steps`` discrete steps, $a = \sqrt{\bar\alpha_t}$ and
+  $b = \sqrt{1 - \bar\alpha_t}$: DDPM's and DiT's path. Step 0 is almost data, step -1 is the data.
+* `Straight` has real times, a = 1 - t and b = t: flow matching. The literature runs time both
+  ways; with ``noise_at=1`` (SD3) noise sits at t = 1, with 0 (SiT, JiT) at t = 0.
 
 A model here is any callable ``model(x, t)`` with x (B, ...) and t (B,), whose answer has the
 shape of x. Conditions such as a class label travel inside the callable.
 """
 
+import math
 from collections.abc import Callable
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 
-from dit_lesson.validation import require, require_array, require_positive_integer
+from dit_lesson.validation import numbers, one_of, positive, require, shapes
 
 Model = Callable[[Tensor, Tensor], Tensor]
+Prediction = Literal["noise", "data", "velocity"]
+PREDICTIONS = ("noise", "data", "velocity")
+
+# --- the schedule and the equations, one at a time --------------------------------------------
 
 
 def linear_betas(
@@ -27,16 +33,23 @@ def linear_betas(
 ) -> Tensor:
     r"""$\beta_t = s\,(\beta_0 + (\beta_{T-1} - \beta_0)\,t/(T-1))$ with $s = 1000/T$.
 
-    The variance of the noise that step t adds. 1e-4 and 2e-2 were chosen for T = 1000; a shorter
-    schedule must add as much noise in fewer steps, hence s. ``rescale=False`` leaves s = 1: the
-    mistake that stops a short schedule before the data is gone.
+    The variance of the noise that step t adds. 1e-4 and 2e-2 were chosen for T = 1000; a model
+    that is trained on a shorter schedule must see as much noise added in fewer steps, hence s.
+    ``rescale=False`` leaves s = 1: the mistake that stops a short schedule before the data is
+    gone. A trained model is sampled in fewer steps by `dit_lesson.sampling.respace`, never by
+    another schedule.
 
+    Args:
+        num_steps: T.
+        start: the first beta, for T = 1000.
+        end: the last beta, for T = 1000.
+        rescale: whether s is 1000 / T.
     Returns: (num_steps,) float64, every value in (0, 1).
     Raises: ValueError if num_steps < 2, or if a value leaves (0, 1) (a rescaled schedule
     shorter than about 20 steps).
     Source: Ho et al. 2020, section 4; DiT, section 4.
     """
-    require_positive_integer("linear_betas", "num_steps", num_steps)
+    positive("linear_betas", num_steps=num_steps)
     require(num_steps >= 2, "linear_betas: num_steps is 1, expected at least 2")
     factor = 1000 / num_steps if rescale else 1.0
     betas = torch.linspace(start * factor, end * factor, num_steps, dtype=torch.float64)
@@ -48,60 +61,68 @@ def linear_betas(
     return betas
 
 
+def cosine_betas(num_steps: int = 1000, offset: float = 0.008) -> Tensor:
+    r"""$1 - \bar\alpha_t / \bar\alpha_{t-1}$ where $\bar\alpha$ follows
+    $\cos^2\!\bigl(\tfrac{\pi}{2}\,\tfrac{u + s}{1 + s}\bigr)$, u = (t + 1) / T.
+
+    Noise comes more slowly at both ends than on the linear schedule. The last betas are kept
+    below 0.999, or the last step would be noise alone.
+
+    Args:
+        num_steps: T.
+        offset: s, so that the first betas are not too small.
+    Returns: (num_steps,) float64.
+    Source: Nichol & Dhariwal 2021, equation 17.
+    """
+    positive("cosine_betas", num_steps=num_steps)
+    u = torch.linspace(0, 1, num_steps + 1, dtype=torch.float64)
+    kept = torch.cos((u + offset) / (1 + offset) * math.pi / 2) ** 2
+    return (1 - kept[1:] / kept[:-1]).clamp(max=0.999)
+
+
 def alpha_bar(betas: Tensor) -> Tensor:
     r"""$\bar\alpha_t = \prod_{s \le t} (1 - \beta_s)$: the share of data variance left at step t.
 
-    Args: betas (T,), each in (0, 1).
+    Args:
+        betas: (T,), each in (0, 1).
     Returns: (T,), falling, the dtype of betas.
     Source: Ho et al. 2020, section 2.
     """
-    require_array("alpha_bar", "betas", betas, "T")
-    require(
-        bool(((betas > 0) & (betas < 1)).all()),
-        "alpha_bar: betas holds values outside (0, 1), expected variances between 0 and 1",
-    )
+    shapes("alpha_bar", betas=(betas, "T"))
+    _require_shares("alpha_bar", betas=betas)
     return torch.cumprod(1 - betas, dim=0)
 
 
 def signal_to_noise(alpha_bars: Tensor) -> Tensor:
-    r"""$\mathrm{SNR}_t = \bar\alpha_t / (1 - \bar\alpha_t)$, a ratio of variances (no unit).
+    r"""$\mathrm{SNR}_t = \bar\alpha_t / (1 - \bar\alpha_t)$, for data of variance 1.
 
-    Args: alpha_bars, any shape, each in (0, 1).
+    A ratio of variances, without a unit.
+
+    Args:
+        alpha_bars: any shape, each in (0, 1).
     Source: Kingma et al. 2021, section 3.
     """
-    require_array("signal_to_noise", "alpha_bars", alpha_bars, "...")
-    require(
-        bool(((alpha_bars > 0) & (alpha_bars < 1)).all()),
-        "signal_to_noise: alpha_bars holds values outside (0, 1), expected shares of variance",
-    )
+    shapes("signal_to_noise", alpha_bars=(alpha_bars, "..."))
+    _require_shares("signal_to_noise", alpha_bars=alpha_bars)
     return alpha_bars / (1 - alpha_bars)
 
 
 def add_noise(x0: Tensor, t: Tensor, noise: Tensor, alpha_bars: Tensor) -> Tensor:
     r"""$x_t = \sqrt{\bar\alpha_t}\,x_0 + \sqrt{1 - \bar\alpha_t}\,\epsilon$: the forward process.
 
-    Args: x0 (B, ...) data; t (B,) whole numbers, 0 <= t < T; noise, the shape of x0, drawn from
-    N(0, 1); alpha_bars (T,).
+    Args:
+        x0: (B, ...) data.
+        t: (B,) whole numbers, 0 <= t < T.
+        noise: the shape of x0, drawn from N(0, 1).
+        alpha_bars: (T,).
     Returns: x_t, the shape and dtype of x0.
     Source: Ho et al. 2020, equation 4.
     """
-    _require_same_shape("add_noise", x0=x0, noise=noise)
+    shapes("add_noise", x0=(x0, "B ..."), noise=(noise, "B ..."), alpha_bars=(alpha_bars, "T"))
+    numbers("add_noise", x0=x0, noise=noise)
     _require_steps("add_noise", t, len(x0), len(alpha_bars))
-    kept = alpha_bars[t]
-    return _per_sample(kept.sqrt(), x0) * x0 + _per_sample((1 - kept).sqrt(), x0) * noise
-
-
-def epsilon_loss(model: Model, x0: Tensor, t: Tensor, noise: Tensor, alpha_bars: Tensor) -> Tensor:
-    r"""$\lVert \epsilon - \epsilon_\theta(x_t, t) \rVert^2$, averaged over all numbers of x.
-
-    A model that always answers 0 scores 1, the variance of the noise.
-
-    Args: as ``add_noise``; the model gets x_t and the whole numbers t.
-    Returns: a scalar.
-    Source: Ho et al. 2020, equation 14; DiT, section 3.1.
-    """
-    predicted = model(add_noise(x0, t, noise, alpha_bars), t)
-    return torch.mean((noise - _require_answer("epsilon_loss", predicted, x0)) ** 2)
+    share = alpha_bars[t]
+    return _per_sample(share.sqrt(), x0) * x0 + _per_sample((1 - share).sqrt(), x0) * noise
 
 
 def predict_x0(x: Tensor, epsilon: Tensor, t: Tensor, alpha_bars: Tensor) -> Tensor:
@@ -109,13 +130,18 @@ def predict_x0(x: Tensor, epsilon: Tensor, t: Tensor, alpha_bars: Tensor) -> Ten
 
     ``add_noise`` solved for x0: what the data is, if the noise is ``epsilon``.
 
-    Args: x (B, ...); epsilon, the shape of x; t (B,) whole numbers; alpha_bars (T,).
+    Args:
+        x: (B, ...) at step t.
+        epsilon: the shape of x.
+        t: (B,) whole numbers, 0 <= t < T.
+        alpha_bars: (T,).
     Source: Ho et al. 2020, equation 15.
     """
-    _require_same_shape("predict_x0", x=x, epsilon=epsilon)
+    shapes("predict_x0", x=(x, "B ..."), epsilon=(epsilon, "B ..."), alpha_bars=(alpha_bars, "T"))
+    numbers("predict_x0", x=x, epsilon=epsilon)
     _require_steps("predict_x0", t, len(x), len(alpha_bars))
-    kept = alpha_bars[t]
-    return (x - _per_sample((1 - kept).sqrt(), x) * epsilon) / _per_sample(kept.sqrt(), x)
+    share = alpha_bars[t]
+    return (x - _per_sample((1 - share).sqrt(), x) * epsilon) / _per_sample(share.sqrt(), x)
 
 
 def ddpm_step(x: Tensor, epsilon: Tensor, t: int, betas: Tensor, noise: Tensor) -> Tensor:
@@ -125,93 +151,45 @@ def ddpm_step(x: Tensor, epsilon: Tensor, t: int, betas: Tensor, noise: Tensor) 
 
     One step back, from step t to t - 1 (from 0 to the sample itself, where $\sigma_0 = 0$ and
     the noise is not used). $\alpha_t = 1-\beta_t$ and $\tilde\beta_t =
-    \beta_t\,(1-\bar\alpha_{t-1})/(1-\bar\alpha_t)$.
+    \beta_t\,(1-\bar\alpha_{t-1})/(1-\bar\alpha_t)$. Ho et al. name a second choice, $\sigma_t^2 =
+    \beta_t$; `dit_lesson.sampling.ancestral` has both, and DiT's learned one between them.
 
-    Args: x (B, ...) at step t; epsilon, the network's answer; t, one whole number for the whole
-    batch; betas (T,); noise z, the shape of x, drawn from N(0, 1).
+    Args:
+        x: (B, ...) at step t.
+        epsilon: the network's answer, the shape of x.
+        t: one whole number for the whole batch.
+        betas: (T,).
+        noise: z, the shape of x, drawn from N(0, 1).
     Source: Ho et al. 2020, algorithm 2 and equation 7.
     """
-    _require_same_shape("ddpm_step", x=x, epsilon=epsilon, noise=noise)
-    _require_step("ddpm_step", t, len(betas))
-    kept = alpha_bar(betas)
-    mean = (x - betas[t] / (1 - kept[t]).sqrt() * epsilon) / (1 - betas[t]).sqrt()
+    shapes("ddpm_step", x=(x, "..."), epsilon=(epsilon, "..."), noise=(noise, "..."))
+    numbers("ddpm_step", x=x, epsilon=epsilon, noise=noise)
+    require(
+        isinstance(t, int) and 0 <= t < len(betas),
+        f"ddpm_step: t is {t!r}, expected a whole number from 0 to {len(betas) - 1}",
+    )
+    share = alpha_bar(betas)
+    mean = (x - betas[t] / (1 - share[t]).sqrt() * epsilon) / (1 - betas[t]).sqrt()
     if t == 0:
         return mean
-    variance = betas[t] * (1 - kept[t - 1]) / (1 - kept[t])
+    variance = betas[t] * (1 - share[t - 1]) / (1 - share[t])  # beta-tilde
     return mean + variance.sqrt() * noise
-
-
-def ddim_step(x: Tensor, epsilon: Tensor, t: int, t_next: int, alpha_bars: Tensor) -> Tensor:
-    r"""$x_{t'} = \sqrt{\bar\alpha_{t'}}\,\hat x_0 + \sqrt{1-\bar\alpha_{t'}}\,\epsilon$.
-
-    From step t to any earlier step t' without new noise, so that steps can be skipped. t' = -1
-    is the sample itself ($\bar\alpha_{-1} = 1$).
-
-    Args: x (B, ...) at step t; epsilon, the network's answer; t and t_next, whole numbers,
-    -1 <= t_next < t; alpha_bars (T,).
-    Source: Song et al. 2021 (DDIM), equation 12 with sigma = 0.
-    """
-    _require_step("ddim_step", t, len(alpha_bars))
-    require(-1 <= t_next < t, f"ddim_step: t_next is {t_next}, expected -1 <= t_next < t = {t}")
-    x0 = predict_x0(x, epsilon, torch.full((len(x),), t), alpha_bars)
-    if t_next == -1:
-        return x0
-    kept = alpha_bars[t_next]
-    return kept.sqrt() * x0 + (1 - kept).sqrt() * epsilon
-
-
-@torch.no_grad()
-def sample_ddpm(model: Model, shape: tuple[int, ...], betas: Tensor, seed: int) -> Tensor:
-    """x_T ~ N(0, 1), then ``ddpm_step`` at t = T-1, ..., 0: T calls of the model.
-
-    Args: model, an epsilon-predictor; shape (B, ...) of the samples; betas (T,); seed of all
-    noise.
-    Returns: samples, float32.
-    Source: Ho et al. 2020, algorithm 2.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    x = torch.randn(shape, generator=generator)
-    for t in reversed(range(len(betas))):
-        epsilon = model(x, torch.full((len(x),), t))
-        x = ddpm_step(x, epsilon, t, betas, torch.randn(shape, generator=generator))
-    return x
-
-
-@torch.no_grad()
-def sample_ddim(
-    model: Model, shape: tuple[int, ...], alpha_bars: Tensor, num_steps: int, seed: int
-) -> Tensor:
-    """x_T ~ N(0, 1), then ``ddim_step`` along ``num_steps`` evenly spaced steps.
-
-    Args: model, an epsilon-predictor; shape (B, ...); alpha_bars (T,) of the schedule that the
-    model was trained on; num_steps <= T, the number of model calls; seed of the first noise,
-    the only randomness.
-    Returns: samples, float32.
-    Source: Song et al. 2021 (DDIM), section 4.2.
-    """
-    require_positive_integer("sample_ddim", "num_steps", num_steps)
-    require(
-        num_steps <= len(alpha_bars),
-        f"sample_ddim: num_steps is {num_steps}, expected at most the {len(alpha_bars)} steps of "
-        "the schedule",
-    )
-    x = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-    steps = torch.linspace(len(alpha_bars) - 1, -1, num_steps + 1).round().int().tolist()
-    for t, t_next in zip(steps[:-1], steps[1:], strict=True):
-        x = ddim_step(x, model(x, torch.full((len(x),), t)), t, t_next, alpha_bars)
-    return x
 
 
 def interpolate(x0: Tensor, noise: Tensor, t: Tensor, noise_at: int = 1) -> Tensor:
     r"""$x_t = (1-t)\,x_0 + t\,\epsilon$ (``noise_at=1``) or $t\,x_0 + (1-t)\,\epsilon$ (0).
 
-    Args: x0 (B, ...) data; noise, the shape of x0; t (B,) real, 0 <= t <= 1; noise_at, the t at
-    which x_t is pure noise.
+    Args:
+        x0: (B, ...) data.
+        noise: the shape of x0.
+        t: (B,) real, 0 <= t <= 1.
+        noise_at: the t at which x_t is pure noise, 0 or 1.
     Source: Liu et al. 2023 (rectified flow), section 2; Lipman et al. 2023, section 4.1.
     """
-    _require_same_shape("interpolate", x0=x0, noise=noise)
+    shapes("interpolate", x0=(x0, "B ..."), noise=(noise, "B ..."))
+    numbers("interpolate", x0=x0, noise=noise)
     _require_times("interpolate", t, len(x0))
-    _require_direction("interpolate", noise_at)
+    one_of("interpolate", (0, 1), noise_at=noise_at)
     share = _per_sample(t if noise_at == 1 else 1 - t, x0)
     return (1 - share) * x0 + share * noise
 
@@ -221,74 +199,355 @@ def velocity(x0: Tensor, noise: Tensor, noise_at: int = 1) -> Tensor:
 
     The target of flow matching. It does not depend on t: the path is a straight line.
 
-    Args: x0 (B, ...) data; noise, the shape of x0; noise_at as in ``interpolate``.
+    Args:
+        x0: (B, ...) data.
+        noise: the shape of x0.
+        noise_at: as in ``interpolate``.
     Source: Liu et al. 2023, section 2.1.
     """
-    _require_same_shape("velocity", x0=x0, noise=noise)
-    _require_direction("velocity", noise_at)
+    shapes("velocity", x0=(x0, "B ..."), noise=(noise, "B ..."))
+    one_of("velocity", (0, 1), noise_at=noise_at)
     return noise - x0 if noise_at == 1 else x0 - noise
 
 
-def velocity_loss(model: Model, x0: Tensor, t: Tensor, noise: Tensor, noise_at: int = 1) -> Tensor:
-    r"""$\lVert v - v_\theta(x_t, t) \rVert^2$, averaged over all numbers of x.
+# --- paths --------------------------------------------------------------------------------
 
-    Args: as ``interpolate``; the model gets x_t and the real numbers t in [0, 1].
-    Returns: a scalar.
-    Source: Lipman et al. 2023, equation 6.
+
+class Path(Protocol):
+    r"""$x_t = a(t)\,x_0 + b(t)\,\epsilon$ and $v = a'\,x_0 + b'\,\epsilon$.
+
+    ``coefficients(t)`` gives a and b, ``slopes(t)`` a' and b', each (B,) for times (B,);
+    ``told(t)`` is what the network hears of t; ``draw(n, generator)`` are times for training;
+    ``times(num_steps)`` leads in num_steps steps from pure noise to the data.
     """
-    predicted = model(interpolate(x0, noise, t, noise_at), t)
-    answer = _require_answer("velocity_loss", predicted, x0)
-    return torch.mean((velocity(x0, noise, noise_at) - answer) ** 2)
+
+    def coefficients(self, t: Tensor) -> tuple[Tensor, Tensor]: ...  # noqa: D102
+    def slopes(self, t: Tensor) -> tuple[Tensor, Tensor]: ...  # noqa: D102
+    def told(self, t: Tensor) -> Tensor: ...  # noqa: D102
+    def draw(self, n: int, generator: torch.Generator) -> Tensor: ...  # noqa: D102
+    def times(self, num_steps: int) -> Tensor: ...  # noqa: D102
 
 
-def euler_step(x: Tensor, v: Tensor, dt: float) -> Tensor:
-    r"""$x_{t+dt} = x_t + dt\,v$; dt is negative when noise sits at t = 1 and we walk to 0.
+class VariancePreserving:
+    r"""$a = \sqrt{\bar\alpha_t}$, $b = \sqrt{1-\bar\alpha_t}$ at steps t = 0, ..., T - 1.
 
-    Args: x (B, ...); v, the shape of x; dt, the signed step in time.
-    Source: Liu et al. 2023, section 2.2.
+    $a^2 + b^2 = 1$, so a is a cosine and b a sine; the velocity is the slope along that angle,
+    $v = a\,\epsilon - b\,x_0$.
+
+    Args:
+        betas: (T,), of the schedule that a model is trained on.
+    Source: Ho et al. 2020; the velocity: Salimans & Ho 2022, appendix D.
     """
-    _require_same_shape("euler_step", x=x, v=v)
-    return x + dt * v
+
+    def __init__(self, betas: Tensor):
+        self.betas, self.alpha_bars = betas, alpha_bar(betas)
+        # step -1 is the data: nothing was taken away yet, and in a list it is the last place
+        self._share = torch.cat([self.alpha_bars, betas.new_ones(1)])
+
+    def coefficients(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """A and b, (B,) each."""
+        share = self._share.to(t.device)[t]
+        return share.sqrt(), (1 - share).sqrt()
+
+    def slopes(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """Their slopes along the angle: -b and a."""
+        a, b = self.coefficients(t)
+        return -b, a
+
+    def told(self, t: Tensor) -> Tensor:
+        """The step itself, whatever steps are skipped."""
+        return t
+
+    def draw(self, n: int, generator: torch.Generator) -> Tensor:
+        """Every step is as likely as any other. Source: DiT, section 3.1."""
+        return torch.randint(0, len(self.betas), (n,), generator=generator)
+
+    def times(self, num_steps: int) -> Tensor:
+        """From T - 1 in ``num_steps`` nearly equal steps to -1, (num_steps + 1,) whole numbers."""
+        steps = len(self.betas)
+        positive("VariancePreserving.times", num_steps=num_steps)
+        require(
+            num_steps <= steps,
+            f"VariancePreserving.times: num_steps is {num_steps}, expected at most the {steps} "
+            "steps of the schedule",
+        )
+        return torch.linspace(steps - 1, -1, num_steps + 1).round().long()
 
 
-@torch.no_grad()
-def sample_flow(
-    model: Model, shape: tuple[int, ...], num_steps: int, seed: int, noise_at: int = 1
+class Straight:
+    r"""$a = 1 - t$, $b = t$ for t in [0, 1] (``noise_at=1``), or the other way round (0).
+
+    Args:
+        noise_at: the t of pure noise, 0 or 1.
+        time_scale: the network hears time_scale * t: 1000 for a DiT, whose clocks turn once in
+            6 to 60,000 steps.
+        spread: of the times in training, $t = \mathrm{sigmoid}(s z)$ with z from N(0, 1) and s =
+            spread, most of them in the middle; None for equally likely times.
+    Source: Liu et al. 2023, section 2; the times: Esser et al. 2024 (SD3), section 3.1.
+    """
+
+    def __init__(self, noise_at: int = 1, time_scale: float = 1000.0, spread: float | None = None):
+        one_of("Straight", (0, 1), noise_at=noise_at)
+        self.noise_at, self.time_scale, self.spread = noise_at, time_scale, spread
+
+    def coefficients(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """A and b, (B,) each."""
+        return (1 - t, t) if self.noise_at == 1 else (t, 1 - t)
+
+    def slopes(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """-1 and 1, or 1 and -1: the same at every time."""
+        one = torch.ones_like(t)
+        return (-one, one) if self.noise_at == 1 else (one, -one)
+
+    def told(self, t: Tensor) -> Tensor:
+        """``time_scale`` times t."""
+        return self.time_scale * t
+
+    def draw(self, n: int, generator: torch.Generator) -> Tensor:
+        """Times (n,) for training."""
+        if self.spread is None:
+            return torch.rand(n, generator=generator)
+        return torch.sigmoid(self.spread * torch.randn(n, generator=generator))
+
+    def times(self, num_steps: int) -> Tensor:
+        """``num_steps`` equal steps from noise to data, (num_steps + 1,) real numbers."""
+        positive("Straight.times", num_steps=num_steps)
+        return torch.linspace(self.noise_at, 1 - self.noise_at, num_steps + 1, dtype=torch.float64)
+
+
+def mix(path: Path, x0: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+    r"""$x_t = a(t)\,x_0 + b(t)\,\epsilon$ on any path.
+
+    Args:
+        path: a `VariancePreserving` or `Straight`.
+        x0: (B, ...) data.
+        noise: the shape of x0.
+        t: (B,) times of the path.
+    Returns: (B, ...), the dtype of x0.
+    """
+    shapes("mix", x0=(x0, "B ..."), noise=(noise, "B ..."), t=(t, "B"))
+    a, b = (_per_sample(value, x0) for value in path.coefficients(t))
+    return a * x0 + b * noise
+
+
+# --- predictions --------------------------------------------------------------------------
+
+
+def data_and_noise(
+    answer: Tensor, x: Tensor, t: Tensor, path: Path, predicts: Prediction
+) -> tuple[Tensor, Tensor]:
+    r"""$(\hat x_0, \hat\epsilon)$ from an answer of any kind, so that x = a x0 + b eps holds.
+
+    * noise: $\hat x_0 = (x - b\,\hat\epsilon) / a$
+    * data: $\hat\epsilon = (x - a\,\hat x_0) / b$
+    * velocity: two equations for two unknowns, $x = a\,x_0 + b\,\epsilon$ and
+      $v = a'\,x_0 + b'\,\epsilon$, whose determinant $a b' - b a'$ is 1 or -1 on every path here
+
+    Args:
+        answer: (B, ...) of the network.
+        x: (B, ...), what it was given.
+        t: (B,) times of the path.
+        path: on which x lies.
+        predicts: what the answer is.
+    Returns: data and noise, (B, ...) each.
+    Source: Salimans & Ho 2022, section 4 and appendix D.
+    """
+    shapes("data_and_noise", answer=(answer, "B ..."), x=(x, "B ..."), t=(t, "B"))
+    one_of("data_and_noise", PREDICTIONS, predicts=predicts)
+    a, b = (_per_sample(value, x) for value in path.coefficients(t))
+    if predicts == "noise":
+        return (x - b * answer) / a, answer
+    if predicts == "data":
+        return answer, (x - a * answer) / b
+    a_slope, b_slope = (_per_sample(value, x) for value in path.slopes(t))
+    determinant = a * b_slope - b * a_slope
+    return (b_slope * x - b * answer) / determinant, (a * answer - a_slope * x) / determinant
+
+
+def target(x0: Tensor, noise: Tensor, t: Tensor, path: Path, predicts: Prediction) -> Tensor:
+    r"""What the network should answer: $\epsilon$, $x_0$, or $v = a'\,x_0 + b'\,\epsilon$.
+
+    Args:
+        x0: (B, ...) data.
+        noise: the shape of x0.
+        t: (B,) times of the path.
+        path: that mixes them.
+        predicts: what the answer is.
+    Returns: (B, ...).
+    """
+    one_of("target", PREDICTIONS, predicts=predicts)
+    if predicts == "noise":
+        return noise
+    if predicts == "data":
+        return x0
+    a_slope, b_slope = (_per_sample(value, x0) for value in path.slopes(t))
+    return a_slope * x0 + b_slope * noise
+
+
+def denoising_loss(
+    model: Model,
+    x0: Tensor,
+    t: Tensor,
+    noise: Tensor,
+    path: Path,
+    predicts: Prediction = "noise",
+    measured_in: Prediction | None = None,
+    weight: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
-    """x ~ N(0, 1) at t = noise_at, then ``num_steps`` equal Euler steps to the data's end.
+    r"""$w(\mathrm{SNR}_t)\,\lVert y - y_\theta(x_t, t) \rVert^2$, averaged over all numbers of x.
 
-    Args: model, a velocity-predictor trained with the same ``noise_at``; shape (B, ...);
-    num_steps, the number of model calls; seed of the first noise, the only randomness.
-    Returns: samples, float32.
-    Source: Liu et al. 2023, section 2.2; SiT, section 2.
+    y is what the network predicts, or another of the three that follows from its answer. A model
+    that always answers 0 scores 1 for the noise, the variance of the noise.
+
+    Args:
+        model: gets x_t (B, ...) and what the path tells it of t.
+        x0: (B, ...) data.
+        t: (B,) times of the path.
+        noise: the shape of x0, drawn from N(0, 1).
+        path: that mixes them.
+        predicts: what the model's answer is.
+        measured_in: the quantity whose error counts, by default what the model predicts; JiT
+            predicts the data and measures in the velocity.
+        weight: w, from SNR = a^2 / b^2 (B,) to a factor (B,), such as `min_snr`.
+    Returns: a scalar.
+    Source: Ho et al. 2020, equation 14; Lipman et al. 2023, equation 6; Li & He 2025 (JiT).
     """
-    require_positive_integer("sample_flow", "num_steps", num_steps)
-    _require_direction("sample_flow", noise_at)
-    x = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-    times = torch.linspace(noise_at, 1 - noise_at, num_steps + 1).tolist()
-    for t, t_next in zip(times[:-1], times[1:], strict=True):
-        x = euler_step(x, model(x, torch.full((len(x),), t)), t_next - t)
-    return x
+    shapes("denoising_loss", x0=(x0, "B ..."), noise=(noise, "B ..."), t=(t, "B"))
+    x = mix(path, x0, noise, t)
+    answer = model(x, path.told(t))
+    shapes("denoising_loss", data=(x0, "B ..."), answer=(answer, "B ..."))
+    counted = measured_in or predicts
+    if counted != predicts:
+        answer = target(*data_and_noise(answer, x, t, path, predicts), t, path, counted)
+    error = (target(x0, noise, t, path, counted) - answer) ** 2
+    if weight is not None:
+        a, b = path.coefficients(t)
+        error = _per_sample(weight((a / b) ** 2), x0) * error
+    return error.mean()
+
+
+def min_snr(limit: float = 5.0) -> Callable[[Tensor], Tensor]:
+    r"""$w = \min(\mathrm{SNR}, \gamma) / \mathrm{SNR}$, for a loss on the noise.
+
+    Nearly clean steps, whose error counts SNR-fold in the data, get at most gamma.
+
+    Args:
+        limit: gamma.
+    Returns: w as a function of SNR (B,).
+    Source: Hang et al. 2023, section 3.4.
+    """
+    return lambda snr: snr.clamp(max=limit) / snr
+
+
+# --- the learned variance -----------------------------------------------------------------
+
+
+def posterior(
+    x: Tensor, x0: Tensor, t: Tensor, s: Tensor, path: Path
+) -> tuple[Tensor, Tensor, Tensor]:
+    r"""$q(x_s \mid x_t, x_0)$: its mean, its variance $\tilde\beta$, and $\beta$, from t to s.
+
+    With $\beta = b_t^2 - (a_t/a_s)^2 b_s^2$, what the steps between s and t add (on the VP path
+    $1 - \bar\alpha_t/\bar\alpha_s$), the mean is $\tfrac{a_t}{a_s}\tfrac{b_s^2}{b_t^2}\,x_t +
+    a_s\tfrac{\beta}{b_t^2}\,x_0$ and $\tilde\beta = \beta\,b_s^2/b_t^2$.
+
+    Args:
+        x: (B, ...) at time t.
+        x0: (B, ...), the data or what the network thinks of it.
+        t: (B,) times of the path.
+        s: (B,) times nearer to the data.
+        path: on which x lies.
+    Returns: the mean (B, ...), beta-tilde and beta, both (B, 1, ..., 1).
+    Source: Ho et al. 2020, equations 6 and 7; Kingma et al. 2021, appendix A.
+    """
+    a_t, b_t = (_per_sample(value, x) for value in path.coefficients(t))
+    a_s, b_s = (_per_sample(value, x) for value in path.coefficients(s))
+    beta = b_t**2 - (a_t / a_s) ** 2 * b_s**2
+    mean = (a_t / a_s) * (b_s / b_t) ** 2 * x + a_s * beta / b_t**2 * x0
+    return mean, beta * (b_s / b_t) ** 2, beta
+
+
+def learned_log_variance(share: Tensor, beta_tilde: Tensor, beta: Tensor) -> Tensor:
+    r"""$\log\sigma^2 = u \log\beta + (1 - u) \log\tilde\beta$ with $u = (\text{share} + 1)/2$.
+
+    Args:
+        share: (B, ...), the second half of the network's channels; -1 is beta-tilde, 1 is beta.
+        beta_tilde: (B, 1, ..., 1), positive.
+        beta: (B, 1, ..., 1).
+    Returns: (B, ...).
+    Source: Nichol & Dhariwal 2021, equation 15; DiT, section 4.
+    """
+    u = (share + 1) / 2
+    return u * beta.log() + (1 - u) * beta_tilde.log()
+
+
+def learned_variance_loss(
+    model: Model, x0: Tensor, t: Tensor, noise: Tensor, path: VariancePreserving
+) -> Tensor:
+    r"""$\lVert\epsilon-\epsilon_\theta\rVert^2 + L_\mathrm{vlb}$, with the mean held still in the
+    second term.
+
+    $L_\mathrm{vlb}$ is the divergence of the model's reverse step from the true one, in bits a
+    number, $\mathrm{KL}(q(x_{t-1}|x_t,x_0)\,\Vert\,\mathcal N(\mu_\theta, \sigma_\theta^2))$; at
+    t = 0 it is $-\log_2 p(x_0|x_1)$ with numbers that are known to within 1/255, which fits
+    pixels in [-1, 1] and which the released code uses on latents, too. Only the variance learns
+    from it, since the gradient of the mean is stopped.
+
+    Args:
+        model: answers with 2 C channels, the noise and the share of `learned_log_variance`.
+        x0: (B, C, ...) data.
+        t: (B,) whole numbers, steps of the path.
+        noise: the shape of x0.
+        path: the schedule.
+    Returns: a scalar.
+    Source: Nichol & Dhariwal 2021, section 3.1; DiT, section 4; the clipped first variance and
+    t = 0: Ho et al. 2020, equation 13.
+    """
+    x = mix(path, x0, noise, t)
+    answer = model(x, path.told(t))
+    shapes("learned_variance_loss", answer=(answer, f"{len(x0)} {2 * x0.shape[1]} ..."))
+    epsilon, share = answer.chunk(2, dim=1)
+    mean, beta_tilde, beta = posterior(x, x0, t, t - 1, path)
+    # beta-tilde is 0 at t = 0, where its logarithm is that of step 1
+    first = torch.ones_like(t[:1])
+    beta_tilde = torch.maximum(beta_tilde, posterior(x[:1], x0[:1], first, first - 1, path)[1])
+    guess, _ = data_and_noise(epsilon.detach(), x, t, path, "noise")
+    model_mean, _, _ = posterior(x, guess, t, t - 1, path)
+    log_variance = learned_log_variance(share, beta_tilde, beta)
+
+    ratio = beta_tilde.log() - log_variance
+    distance = (mean - model_mean) ** 2 / log_variance.exp()
+    divergence = 0.5 * (ratio.exp() - 1 - ratio + distance)
+    bits = torch.where(
+        _per_sample(t == 0, x0).bool(), _surprise(x0, model_mean, log_variance), divergence
+    ) / math.log(2)
+    return ((noise - epsilon) ** 2).mean() + bits.mean()
+
+
+def _surprise(x0: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
+    """-log of the probability of x0 to within 1/255, its neighbours beyond [-1, 1] included."""
+    deviation = (0.5 * log_variance).exp()
+    above = torch.special.ndtr((x0 + 1 / 255 - mean) / deviation)
+    below = torch.special.ndtr((x0 - 1 / 255 - mean) / deviation)
+    above = torch.where(x0 > 0.999, 1.0, above)
+    below = torch.where(x0 < -0.999, 0.0, below)
+    return -(above - below).clamp(min=1e-12).log()
+
+
+# --- shared refusals ----------------------------------------------------------------------
 
 
 def _per_sample(value: Tensor, like: Tensor) -> Tensor:
     """(B,) -> (B, 1, ..., 1) in the dtype of ``like``, so that it broadcasts over a sample."""
-    return value.to(like.dtype).reshape(-1, *[1] * (like.ndim - 1))
+    return value.to(like.device, like.dtype).reshape(-1, *[1] * (like.ndim - 1))
 
 
-def _require_direction(function: str, noise_at: int) -> None:
-    require(noise_at in (0, 1), f"{function}: noise_at is {noise_at!r}, expected 0 or 1")
-
-
-def _require_same_shape(function: str, **arrays: Tensor) -> None:
-    (first, reference), *others = arrays.items()
-    require_array(function, first, reference, "... D")
-    for name, value in others:
-        require_array(function, name, value, "...")
+def _require_shares(function: str, **values: Tensor) -> None:
+    numbers(function, **values)
+    for argument, value in values.items():
         require(
-            value.shape == reference.shape,
-            f"{function}: {name} has shape {tuple(value.shape)}, "
-            f"expected that of {first}, {tuple(reference.shape)}",
+            bool(((value > 0) & (value < 1)).all()),
+            f"{function}: {argument} holds values outside (0, 1), expected shares of variance",
         )
 
 
@@ -304,13 +563,6 @@ def _require_steps(function: str, t: Tensor, batch: int, num_steps: int) -> None
     )
 
 
-def _require_step(function: str, t: int, num_steps: int) -> None:
-    require(
-        isinstance(t, int) and 0 <= t < num_steps,
-        f"{function}: t is {t!r}, expected a whole number from 0 to {num_steps - 1}",
-    )
-
-
 def _require_times(function: str, t: Tensor, batch: int) -> None:
     require(
         isinstance(t, Tensor) and t.is_floating_point() and tuple(t.shape) == (batch,),
@@ -320,15 +572,6 @@ def _require_times(function: str, t: Tensor, batch: int) -> None:
         bool(((t >= 0) & (t <= 1)).all()),
         f"{function}: t holds values from {t.min():.3g} to {t.max():.3g}, expected 0 to 1",
     )
-
-
-def _require_answer(function: str, predicted: Tensor, x0: Tensor) -> Tensor:
-    require(
-        predicted.shape == x0.shape,
-        f"{function}: model answers with shape {tuple(predicted.shape)}, "
-        f"expected that of the data, {tuple(x0.shape)}",
-    )
-    return predicted
 
 
 def _describe(t: object) -> str:

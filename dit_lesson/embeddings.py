@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from dit_lesson.validation import require, require_positive_integer
+from dit_lesson.validation import positive, require, shapes, within
 
 
 def timestep_embedding(t: Tensor, frequency_size: int = 256, max_period: float = 1e4) -> Tensor:
@@ -15,46 +15,45 @@ def timestep_embedding(t: Tensor, frequency_size: int = 256, max_period: float =
     In float32, as in the model whose weights were released: at t = 999 that is exact to about
     1e-4, and another arithmetic would not reproduce it.
 
-    Args: t (B,) time steps, whole or not, 0 to 999 in DiT (t in [0, 1] leaves most features
-    constant: multiply by 1000); frequency_size d, even; max_period P.
+    Args:
+        t: (B,) time steps, whole or not, 0 to 999 in DiT (t in [0, 1] leaves most features
+            constant: multiply by 1000).
+        frequency_size: d, even.
+        max_period: P, in steps.
     Returns: (B, d) float32.
-    Raises: ValueError if t is not a vector of finite numbers, or frequency_size is odd.
+    Raises: ValueError if t is not a vector of real numbers, or frequency_size is odd.
     Source: DiT, appendix A; the denominator is d/2, not d/2 - 1.
     """
-    require_positive_integer("timestep_embedding", "frequency_size", frequency_size)
+    positive("timestep_embedding", frequency_size=frequency_size)
     require(
         frequency_size % 2 == 0,
         f"timestep_embedding: frequency_size is {frequency_size}, expected an even number",
     )
-    require(
-        t.ndim == 1 and len(t) > 0,
-        f"timestep_embedding: t has shape {tuple(t.shape)}, expected (B,) with B >= 1",
-    )
+    shapes("timestep_embedding", t=(t, "B"))
     require(
         not t.is_complex() and t.dtype != torch.bool,
         f"timestep_embedding: t has dtype {t.dtype}, expected real numbers",
     )
-    require(
-        t.is_meta or bool(t.isfinite().all()),
-        "timestep_embedding: t holds NaN or infinite values, expected time steps",
-    )
     half = frequency_size // 2
     order = torch.arange(half, dtype=torch.float32, device=t.device)
-    angles = t.float()[:, None] * torch.exp(-math.log(max_period) * order / half)
-    return torch.cat([angles.cos(), angles.sin()], dim=-1)
+    omega = torch.exp(-math.log(max_period) * order / half)  # P^(-i / (d/2)), (d/2,)
+    angles = t.float()[:, None] * omega  # (B, d/2)
+    return torch.cat([angles.cos(), angles.sin()], dim=-1)  # (B, d)
 
 
 class TimestepEmbedder(nn.Module):
     r"""$W_2\,\mathrm{SiLU}(W_1 e(t) + b_1) + b_2$ with $e$ = `timestep_embedding`.
 
-    Args: hidden_size D; frequency_size of e(t).
+    Args:
+        hidden_size: D.
+        frequency_size: the width of e(t).
     forward(t): (B,) time steps -> (B, D).
     Source: DiT, appendix A.
     """
 
     def __init__(self, hidden_size: int, frequency_size: int = 256):
         super().__init__()
-        require_positive_integer("TimestepEmbedder", "hidden_size", hidden_size)
+        positive("TimestepEmbedder", hidden_size=hidden_size)
         self.frequency_size = frequency_size
         self.mlp = nn.Sequential(
             nn.Linear(frequency_size, hidden_size),
@@ -64,7 +63,8 @@ class TimestepEmbedder(nn.Module):
 
     def forward(self, t: Tensor) -> Tensor:
         """One vector per time step."""
-        return self.mlp(timestep_embedding(t, self.frequency_size).to(self.mlp[0].weight.dtype))
+        frequencies = timestep_embedding(t, self.frequency_size)  # e(t), (B, frequency_size)
+        return self.mlp(frequencies.to(self.mlp[0].weight.dtype))  # (B, D)
 
 
 class LabelEmbedder(nn.Module):
@@ -74,9 +74,12 @@ class LabelEmbedder(nn.Module):
     asks for when it samples. With ``dropout=0`` no label is ever dropped, the null row would
     stay untrained, and the table has none.
 
-    Args: num_classes; hidden_size D; dropout, a probability.
-    forward(y, generator): labels (B,) int64, 0 to num_classes -> (B, D); generator, the source of
-    the dropout (in training only).
+    Args:
+        num_classes: how many labels there are.
+        hidden_size: D.
+        dropout: a probability.
+    forward(y, generator): labels (B,) int64, 0 to num_classes -> (B, 1, D), a sequence of one;
+    generator, the source of the dropout (in training only).
     Raises: ValueError if a size, the probability or the axes of y do not fit; IndexError for a
     label that has no row.
     Source: DiT, section 3.1 "Classifier-free guidance"; Ho & Salimans 2022.
@@ -84,21 +87,18 @@ class LabelEmbedder(nn.Module):
 
     def __init__(self, num_classes: int, hidden_size: int, dropout: float = 0.1):
         super().__init__()
-        require_positive_integer("LabelEmbedder", "num_classes", num_classes)
-        require_positive_integer("LabelEmbedder", "hidden_size", hidden_size)
-        _require_probability("LabelEmbedder", dropout)
+        positive("LabelEmbedder", num_classes=num_classes, hidden_size=hidden_size)
+        within("LabelEmbedder", 0, 1, dropout=dropout)
         self.null_class = num_classes
         self.dropout = dropout
         self.embedding_table = nn.Embedding(num_classes + (dropout > 0), hidden_size)
 
     def forward(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """One vector per label."""
-        require(
-            y.ndim == 1, f"LabelEmbedder: y has shape {tuple(y.shape)}, expected (B,) whole numbers"
-        )
+        shapes("LabelEmbedder", y=(y, "B"))
         if self.training and self.dropout > 0:
             y = torch.where(_dropped(y, self.dropout, generator), self.null_class, y)
-        return self.embedding_table(y)
+        return self.embedding_table(y)[:, None]  # (B, 1, D)
 
 
 class CaptionEncoder(nn.Module):
@@ -110,7 +110,11 @@ class CaptionEncoder(nn.Module):
     ``dropout`` of the captions. The order of the words is not encoded: enough for captions such
     as "a bold tilted seven", not for language.
 
-    Args: vocabulary, the words; max_words L; hidden_size D; dropout, a probability.
+    Args:
+        vocabulary: the words.
+        max_words: L, the length of every encoded caption.
+        hidden_size: D.
+        dropout: a probability.
     forward(y, generator): word indices (B, L) int64, from ``encode`` -> (B, L, D).
     Raises: ValueError if a size, the probability, the vocabulary or the axes of y do not fit.
     Source: the role of the text encoder in Rombach et al. 2022 (LDM), section 3.3, at its smallest.
@@ -126,9 +130,8 @@ class CaptionEncoder(nn.Module):
             and len(set(vocabulary)) == len(vocabulary),
             f"CaptionEncoder: vocabulary is {vocabulary!r}, expected a list of different words",
         )
-        require_positive_integer("CaptionEncoder", "max_words", max_words)
-        require_positive_integer("CaptionEncoder", "hidden_size", hidden_size)
-        _require_probability("CaptionEncoder", dropout)
+        positive("CaptionEncoder", max_words=max_words, hidden_size=hidden_size)
+        within("CaptionEncoder", 0, 1, dropout=dropout)
         self.index = {word: number for number, word in enumerate(vocabulary, start=1)}
         self.max_words = max_words
         self.dropout = dropout
@@ -163,18 +166,11 @@ class CaptionEncoder(nn.Module):
 
     def forward(self, y: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """One vector per word."""
-        require(
-            y.ndim == 2 and y.shape[1] == self.max_words,
-            f"CaptionEncoder: y has shape {tuple(y.shape)}, expected (B, {self.max_words})",
-        )
+        shapes("CaptionEncoder", y=(y, f"B {self.max_words}"))
         if self.training and self.dropout > 0:
             y = torch.where(_dropped(y, self.dropout, generator)[:, None], 0, y)
-        return self.embedding_table(y)
+        return self.embedding_table(y)  # (B, L, D)
 
 
 def _dropped(y: Tensor, dropout: float, generator: torch.Generator | None) -> Tensor:
     return torch.rand(len(y), generator=generator, device=y.device) < dropout
-
-
-def _require_probability(function: str, dropout: float) -> None:
-    require(0 <= dropout <= 1, f"{function}: dropout is {dropout}, expected a number from 0 to 1")

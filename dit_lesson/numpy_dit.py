@@ -6,7 +6,7 @@ Everything keeps the dtype it is given; nothing here is fast, and nothing is hid
 
 import numpy as np
 
-from dit_lesson.validation import require, require_array, require_positive_integer
+from dit_lesson.validation import divides, numbers, positive, require, shapes
 
 
 def layer_norm(x: np.ndarray, eps: float = 1e-6) -> np.ndarray:
@@ -23,7 +23,8 @@ def layer_norm(x: np.ndarray, eps: float = 1e-6) -> np.ndarray:
     if eps is negative.
     Source: Ba et al. 2016; eps = 1e-6 and no affine parameters as in DiT.
     """
-    require_array("layer_norm", "x", x, "... D")
+    shapes("layer_norm", x=(x, "... D"))
+    numbers("layer_norm", x=x)
     require(
         x.dtype in (np.float32, np.float64),
         f"layer_norm: x has dtype {x.dtype}, expected NumPy's float32 or float64",
@@ -39,24 +40,14 @@ def layer_norm(x: np.ndarray, eps: float = 1e-6) -> np.ndarray:
 def modulate(x: np.ndarray, shift: np.ndarray, scale: np.ndarray) -> np.ndarray:
     r"""$x \odot (1 + \gamma) + \beta$, one shift $\beta$ and one scale $\gamma$ for all tokens.
 
-    Works on NumPy arrays and on torch tensors. At shift = scale = 0 it returns x, bit for bit.
+    At shift = scale = 0 it returns x, bit for bit.
 
     Args: x (..., N, D) tokens; shift and scale (..., D), without the token axis.
     Returns: (..., N, D).
     Raises: ValueError if the axes of shift or scale are not those of x without N.
     Source: DiT, section 3.2 (adaLN block); FiLM (Perez et al. 2018).
     """
-    require(
-        x.ndim >= 2,
-        f"modulate: x has shape {tuple(x.shape)}, expected axes (..., tokens, features)",
-    )
-    expected = (*x.shape[:-2], x.shape[-1])
-    for name, value in (("shift", shift), ("scale", scale)):
-        require(
-            tuple(value.shape) == expected,
-            f"modulate: {name} has shape {tuple(value.shape)}, expected {expected} "
-            f"for x of shape {tuple(x.shape)}",
-        )
+    shapes("modulate", x=(x, "... N D"), shift=(shift, "... D"), scale=(scale, "... D"))
     return x * (1 + scale[..., None, :]) + shift[..., None, :]
 
 
@@ -95,8 +86,9 @@ def timestep_embedding(
     Raises: ValueError if t is not a finite floating-point vector or frequency_size is odd.
     Source: DiT, appendix A; the denominator is d/2, not d/2 - 1.
     """
-    require_array("timestep_embedding", "t", t, "B")
-    require_positive_integer("timestep_embedding", "frequency_size", frequency_size)
+    shapes("timestep_embedding", t=(t, "B"))
+    numbers("timestep_embedding", t=t)
+    positive("timestep_embedding", frequency_size=frequency_size)
     require(
         frequency_size % 2 == 0,
         f"timestep_embedding: frequency_size is {frequency_size}, expected an even number",
@@ -134,10 +126,11 @@ def attention(queries: np.ndarray, keys: np.ndarray, values: np.ndarray) -> np.n
     Raises: ValueError if widths or lengths do not fit.
     Source: Vaswani et al. 2017, equation 1.
     """
-    require(
-        queries.shape[-1] == keys.shape[-1] and keys.shape[-2] == values.shape[-2],
-        f"attention: queries {queries.shape}, keys {keys.shape} and values {values.shape} do not "
-        "fit, expected (..., N, d), (..., M, d) and (..., M, e)",
+    shapes(
+        "attention",
+        queries=(queries, "... N d"),
+        keys=(keys, "... M d"),
+        values=(values, "... M e"),
     )
     scores = queries @ np.swapaxes(keys, -1, -2) / queries.shape[-1] ** 0.5
     return softmax(scores) @ values
@@ -171,10 +164,7 @@ def self_attention(x: np.ndarray, weights: Weights, num_heads: int) -> np.ndarra
     Source: ViT, equations 5 to 8.
     """
     batch, tokens, width = x.shape
-    require(
-        width % num_heads == 0,
-        f"self_attention: width {width} is not a multiple of num_heads {num_heads}",
-    )
+    divides("self_attention", num_heads=num_heads, width=width)
     qkv = linear(x, weights["qkv.weight"], weights["qkv.bias"])
     # (B, N, 3D) -> (3, B, heads, N, D / heads)
     qkv = qkv.reshape(batch, tokens, 3, num_heads, -1).transpose(2, 0, 3, 1, 4)
@@ -241,11 +231,12 @@ def patch_embedding(images: np.ndarray, weight: np.ndarray, bias: np.ndarray) ->
     Raises: ValueError if channels or sizes do not fit.
     """
     (batch, channels, height, width), patch_size = images.shape, weight.shape[-1]
-    require(
-        channels == weight.shape[1] and height % patch_size == width % patch_size == 0,
-        f"patch_embedding: images {images.shape} do not fit weight {weight.shape}, expected "
-        f"{weight.shape[1]} channels and sides that are multiples of {patch_size}",
+    shapes(
+        "patch_embedding",
+        images=(images, f"B {weight.shape[1]} H W"),
+        weight=(weight, f"D C {patch_size} {patch_size}"),
     )
+    divides("patch_embedding", patch_size=patch_size, height=height, width=width)
     rows, columns = height // patch_size, width // patch_size
     patches = images.reshape(batch, channels, rows, patch_size, columns, patch_size)
     patches = patches.transpose(0, 2, 4, 1, 3, 5).reshape(batch, rows * columns, -1)
@@ -278,13 +269,10 @@ def dit(
     shape does not fit.
     Source: DiT, section 3.2.
     """
-    require_array("dit", "x", x, "B C H W")
+    shapes("dit", x=(x, "B C H W"), t=(t, "B"), y=(y, "B"))
+    numbers("dit", x=x)
     table = weights["y_embedder.embedding_table.weight"]
-    require(
-        y.shape == t.shape == x.shape[:1] and y.dtype.kind in "iu",
-        f"dit: t and y have shapes {t.shape} and {y.shape} and y has dtype {y.dtype}, expected "
-        f"{len(x)} time steps and {len(x)} whole numbers",
-    )
+    require(y.dtype.kind in "iu", f"dit: y has dtype {y.dtype}, expected whole numbers")
     require(
         bool(((y >= 0) & (y < len(table))).all()),
         f"dit: y holds labels from {y.min()} to {y.max()}, expected 0 to {len(table) - 1}",

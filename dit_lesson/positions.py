@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from dit_lesson.validation import require, require_positive_integer
+from dit_lesson.validation import numbers, one_of, positive, require, shapes
 
 
 def frequencies(half: int, period: float = 10_000.0) -> np.ndarray:
@@ -15,11 +15,13 @@ def frequencies(half: int, period: float = 10_000.0) -> np.ndarray:
 
     From 1 (one token is one radian) down towards 1/period.
 
-    Args: half, how many; period > 1.
+    Args:
+        half: how many.
+        period: above 1, in tokens per radian of the slowest.
     Returns: (half,) float64, falling.
     Source: Vaswani et al. 2017, section 3.5 (there as a wavelength).
     """
-    require_positive_integer("frequencies", "half", half)
+    positive("frequencies", half=half)
     require(period > 1, f"frequencies: period is {period}, expected a number above 1")
     return period ** (-np.arange(half) / half)
 
@@ -30,28 +32,29 @@ def sincos_1d(positions: np.ndarray, hidden_size: int, period: float = 10_000.0)
     Sines first, then cosines, in halves, not interleaved. Every row has length $\sqrt{D/2}$, the
     dot product of two rows depends on their offset only, and a shift is a rotation.
 
-    Args: positions (N,) in tokens, whole or not; hidden_size D, even; period > 1, from which the
-    `frequencies` follow.
+    Args:
+        positions: (N,) in tokens, whole or not.
+        hidden_size: D, even.
+        period: above 1, from which the `frequencies` follow.
     Returns: (N, D) float64.
     Raises: ValueError for an odd hidden_size, or positions that are not N finite numbers.
     Source: DiT, section 3.2 (the ViT frequency-based embeddings); Vaswani et al. 2017, section 3.5.
     """
-    require_positive_integer("sincos_1d", "hidden_size", hidden_size)
+    positive("sincos_1d", hidden_size=hidden_size)
     require(
         hidden_size % 2 == 0,
         f"sincos_1d: hidden_size is {hidden_size}, expected an even number: "
         "half sines, half cosines",
     )
     positions = np.asarray(positions)
+    shapes("sincos_1d", positions=(positions, "N"))
     require(
         positions.dtype.kind in "iuf",
         f"sincos_1d: positions has dtype {positions.dtype}, expected real numbers",
     )
-    require(
-        positions.ndim == 1 and len(positions) > 0 and bool(np.isfinite(positions).all()),
-        f"sincos_1d: positions has shape {positions.shape}, expected (N,) finite numbers, N >= 1",
-    )
-    angles = np.outer(positions.astype(np.float64), frequencies(hidden_size // 2, period))
+    positions = positions.astype(np.float64)
+    numbers("sincos_1d", positions=positions)
+    angles = np.outer(positions, frequencies(hidden_size // 2, period))  # n * omega_i, (N, D/2)
     return np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
 
 
@@ -68,23 +71,23 @@ def sincos_2d(
     ("w goes first"): an accident that the released weights depend on. ``first="row"`` is the
     order one might expect.
 
-    Args: hidden_size D, a multiple of 4; height and width of the grid, in tokens; first, the
-    half that comes first; period > 1.
+    Args:
+        hidden_size: D, a multiple of 4.
+        height: of the grid, in tokens.
+        width: of the grid, in tokens.
+        first: the half that comes first.
+        period: above 1.
     Returns: (height * width, D) float64.
     Raises: ValueError for a width that four does not divide, or an unknown ``first``.
     Source: DiT, section 3.2; the order: github.com/facebookresearch/mae/issues/18.
     """
-    require_positive_integer("sincos_2d", "hidden_size", hidden_size)
-    require_positive_integer("sincos_2d", "height", height)
-    require_positive_integer("sincos_2d", "width", width)
+    positive("sincos_2d", hidden_size=hidden_size, height=height, width=width)
     require(
         hidden_size % 4 == 0,
         f"sincos_2d: hidden_size is {hidden_size}, expected a multiple of 4: "
         "sines and cosines for columns and for rows",
     )
-    require(
-        first in ("column", "row"), f"sincos_2d: first is {first!r}, expected 'column' or 'row'"
-    )
+    one_of("sincos_2d", ("column", "row"), first=first)
     rows, columns = np.divmod(np.arange(height * width), width)
     order = (columns, rows) if first == "column" else (rows, columns)
     return np.concatenate([sincos_1d(axis, hidden_size // 2, period) for axis in order], axis=1)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 from tqdm import tqdm
 
-from dit_lesson.validation import require, require_array, require_positive_integer
+from dit_lesson.validation import numbers, positive, require, shapes
 
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -92,8 +92,9 @@ def shift_images(
     Args: images (B, C, H, W); generator, the source of the offsets.
     Returns: shifted images, the shape and dtype of images.
     """
-    require_array("shift_images", "images", images, "B C H W")
-    require_positive_integer("shift_images", "max_shift", max_shift)
+    shapes("shift_images", images=(images, "B C H W"))
+    numbers("shift_images", images=images)
+    positive("shift_images", max_shift=max_shift)
     batch, _, height, width = images.shape
     require(
         max_shift < min(height, width),
@@ -203,8 +204,7 @@ def _require_training(
         lengths[0] > 0 and len(set(lengths)) == 1,
         f"train: data has lengths {lengths}, expected one length of at least 1",
     )
-    require_positive_integer("train", "steps", steps)
-    require_positive_integer("train", "batch_size", batch_size)
+    positive("train", steps=steps, batch_size=batch_size)
     require(
         batch_size <= lengths[0],
         f"train: batch_size is {batch_size}, expected at most the {lengths[0]} rows of data",

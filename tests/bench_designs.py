@@ -10,6 +10,7 @@ import argparse
 import random
 import statistics
 import time
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -36,7 +37,7 @@ def compare(name: str, rounds: int) -> None:
     """Print one table: median seconds, and the median of diffusers' seconds over ours."""
     torch.manual_seed(0)
     models: dict[str, nn.Module] = {
-        design: DiT(**DIT_CONFIGS[name], conditioning=design).eval() for design in DESIGNS
+        design: DiT(replace(DIT_CONFIGS[name], conditioning=design)).eval() for design in DESIGNS
     }
     models["diffusers"] = theirs_with_weights_of(models["adaln-zero"], released_settings=True)
     inputs = torch.randn(BATCH, 4, 32, 32), torch.arange(BATCH), torch.arange(BATCH)

@@ -39,10 +39,10 @@ def theirs_with_weights_of(model: DiT, released_settings: bool) -> nn.Module:
         num_attention_heads=attention.num_heads,
         attention_head_dim=attention.proj.in_features // attention.num_heads,
         in_channels=model.x_embedder.proj.in_channels,
-        out_channels=model.out_channels,
+        out_channels=model.config.out_channels,
         num_layers=len(model.blocks),
-        sample_size=model.input_size,
-        patch_size=model.patch_size,
+        sample_size=model.config.input_size,
+        patch_size=model.config.patch_size,
         num_embeds_ada_norm=model.y_embedder.null_class,
     )
     # before loading, or float64 weights are rounded; their own `to` warns about float32
@@ -80,7 +80,7 @@ def relative_difference(model: DiT, t: int, released_settings: bool) -> float:
     theirs = theirs_with_weights_of(model, released_settings)
     generator = torch.Generator().manual_seed(0)
     weight = model.x_embedder.proj.weight
-    shape = (4, weight.shape[1], model.input_size, model.input_size)
+    shape = (4, weight.shape[1], *[model.config.input_size] * 2)
     x = torch.randn(shape, generator=generator, dtype=weight.dtype)
     times, y = torch.full((4,), t), torch.arange(4)
     with torch.no_grad():

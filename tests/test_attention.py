@@ -119,11 +119,11 @@ def test_maps_are_those_of_the_running_model_and_leave_it_as_it_was():
         ),
         (
             lambda: CrossAttention(8, 2)(torch.zeros(2, 5, 8), torch.zeros(3, 2, 8)),
-            "CrossAttention: context has 3 samples, expected 2",
+            r"CrossAttention: context has shape \(3, 2, 8\), expected \(2, M, 8\)",
         ),
         (
             lambda: attention_weights(torch.zeros(2, 3), torch.zeros(2, 4)),
-            "attention_weights: queries have width 3 and keys 4",
+            r"attention_weights: keys has shape \(2, 4\), expected \(M, 3\)",
         ),
         (
             lambda: attention_weights(torch.full((2, 3), torch.nan), torch.zeros(2, 3)),

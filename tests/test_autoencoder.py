@@ -100,7 +100,10 @@ def test_shipped_autoencoder_reconstructs_held_out_digits_as_its_card_says(name)
         (lambda: Autoencoder(4, width=0), "Autoencoder: width is 0"),
         (lambda: build().encode(torch.zeros(1, 32, 32)), r"encode: images has shape \(1, 32, 32\)"),
         (lambda: build().encode(torch.zeros(1, 3, 32, 32)), r"expected \(B, 1, H, W\)"),
-        (lambda: build().encode(torch.zeros(1, 1, 32, 30)), "multiples of 4"),
+        (
+            lambda: build().encode(torch.zeros(1, 1, 32, 30)),
+            "width 30 is not a multiple of downsample 4",
+        ),
         (lambda: build().decode(torch.zeros(1, 8, 4, 4)), r"expected \(B, 4, h, w\)"),
         (
             lambda: sample_latents(torch.zeros(2), torch.zeros(2), torch.zeros(3)),

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dit_lesson.checks import adaln_zero as check
-from dit_lesson.models import DiT
+from dit_lesson.models import DiT, DiTConfig
 from dit_lesson.numpy_dit import layer_norm
 
 
@@ -77,7 +77,7 @@ def test_wake_up_answers(answer, sentence, capsys):
 def test_the_checked_wake_up_is_what_a_model_does():
     """With a final layer that is not zero: gates first, the rest one backward pass later."""
     torch.manual_seed(0)
-    model = DiT(input_size=4, hidden_size=16, depth=2, num_heads=2, num_classes=10)
+    model = DiT(DiTConfig(input_size=4, hidden_size=16, depth=2, num_heads=2, num_classes=10))
     torch.nn.init.normal_(model.final_layer.linear.weight)
     x, t, y = torch.randn(8, 4, 4, 4), torch.arange(8), torch.arange(8)
     awake = []

@@ -5,6 +5,7 @@ import pytest
 
 from dit_lesson.checks import cross_attention as check
 from dit_lesson.counting import dit_ledger
+from dit_lesson.models import DiTConfig
 from dit_lesson.numpy_dit import softmax
 
 
@@ -87,6 +88,6 @@ def test_extra_macs(function, sentence, capsys):
 
 
 def test_the_checked_formula_is_the_ledger():
-    ledger = dit_ledger(conditioning="cross-attention")
+    ledger = dit_ledger(DiTConfig(conditioning="cross-attention"))
     counted = sum(cost.macs for part, cost in ledger.items() if part.startswith("cross"))
     assert extra(256, 2, 1152, 28) == counted

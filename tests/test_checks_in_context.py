@@ -5,6 +5,7 @@ import pytest
 
 from dit_lesson.checks import in_context as check
 from dit_lesson.counting import dit_ledger, total
+from dit_lesson.models import DiTConfig
 
 
 def forward(tokens, condition, blocks, keep=None, front=False, drop=True):
@@ -99,7 +100,7 @@ def test_the_checked_formula_is_the_ledger():
     """A model without the two tokens is the in-context ledger less the formula."""
     blocks = ("attention projections", "attention scores", "MLP")
     with_two, without = (
-        total(dit_ledger(conditioning=design)[part] for part in blocks).macs
+        total(dit_ledger(DiTConfig(conditioning=design))[part] for part in blocks).macs
         for design in ("in-context", "adaln")
     )
     assert with_two - without == extra(256, 2, 1152, 28)

@@ -1,6 +1,7 @@
 """Parameters and multiply-accumulates against the paper's tables, counted in two ways."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from dit_lesson.counting import PARTS, Cost, dit_ledger, measured_ledger, total
-from dit_lesson.models import DESIGNS, DIT_CONFIGS, DiT, ViT
+from dit_lesson.models import DESIGNS, DIT_CONFIGS, DiT, DiTConfig, ViT
 
 # DiT, table 4: Gflops as printed; trainable parameters of the official models
 PAPER = {
@@ -36,10 +37,10 @@ PAPER_DESIGNS = {
 }
 
 
-def measure(**config):
+def measure(config):
     with torch.device("meta"):
-        model = DiT(**config).eval()
-        side, channels = model.input_size, model.x_embedder.proj.in_channels
+        model = DiT(config).eval()
+        side, channels = config.input_size, config.in_channels
         inputs = torch.zeros(1, channels, side, side), torch.zeros(1), torch.zeros(1).long()
         return measured_ledger(model, *inputs)
 
@@ -52,29 +53,29 @@ def assert_as_in_the_paper(ledger, gmacs, parameters):
 
 @pytest.mark.parametrize("name", PAPER)
 def test_the_twelve_models_are_those_of_table_4_counted_twice(name):
-    formula, measured = dit_ledger(**DIT_CONFIGS[name]), measure(**DIT_CONFIGS[name])
+    formula, measured = dit_ledger(DIT_CONFIGS[name]), measure(DIT_CONFIGS[name])
     assert formula == measured
     assert_as_in_the_paper(measured, *PAPER[name])
 
 
 @pytest.mark.parametrize("conditioning", PAPER_DESIGNS)
 def test_the_four_designs_are_those_of_the_paper_counted_twice(conditioning):
-    config = DIT_CONFIGS["DiT-XL/2"] | {"conditioning": conditioning}
-    formula, measured = dit_ledger(**config), measure(**config)
+    config = replace(DIT_CONFIGS["DiT-XL/2"], conditioning=conditioning)
+    formula, measured = dit_ledger(config), measure(config)
     assert formula == measured
     assert_as_in_the_paper(measured, *PAPER_DESIGNS[conditioning])
 
 
 def test_an_adaptive_final_norm_in_the_first_two_designs_is_ruled_out():
     for conditioning in ("in-context", "cross-attention"):
-        ledger = dit_ledger(conditioning=conditioning)
+        ledger = dit_ledger(DiTConfig(conditioning=conditioning))
         adaptive = total(ledger.values()).parameters + 2 * 1152**2 + 2 * 1152 - 2 * 1152
         paper = PAPER_DESIGNS[conditioning][1]
         assert round(adaptive / 1e6) - round(paper / 1e6) in (2, 3)
 
 
 def test_512_pixels_cost_what_the_paper_says():
-    macs = total(dit_ledger(**DIT_CONFIGS["DiT-XL/2"], input_size=64).values()).macs
+    macs = total(dit_ledger(replace(DIT_CONFIGS["DiT-XL/2"], input_size=64)).values()).macs
     assert macs / 1e9 == pytest.approx(524.60, abs=0.07)
 
 
@@ -93,28 +94,28 @@ def test_512_pixels_cost_what_the_paper_says():
 def test_formula_and_measurement_agree_for_any_model(
     conditioning, depth, hidden_size, patch_size, input_size, channels, ratio, sigma, dropout
 ):
-    config = {
-        "conditioning": conditioning,
-        "depth": depth,
-        "hidden_size": hidden_size,
-        "num_heads": 2,
-        "patch_size": patch_size,
-        "input_size": input_size,
-        "in_channels": channels,
-        "mlp_ratio": ratio,
-        "learn_sigma": sigma,
-        "class_dropout_prob": dropout,
-        "num_classes": 7,
-    }
-    assert dit_ledger(**config) == measure(**config)
+    config = DiTConfig(
+        conditioning=conditioning,
+        depth=depth,
+        hidden_size=hidden_size,
+        num_heads=2,
+        patch_size=patch_size,
+        input_size=input_size,
+        in_channels=channels,
+        mlp_ratio=ratio,
+        learn_sigma=sigma,
+        class_dropout_prob=dropout,
+        num_classes=7,
+    )
+    assert dit_ledger(config) == measure(config)
 
 
 def test_measuring_on_the_cpu_sees_attention_where_the_plain_counter_does_not():
-    config = {"hidden_size": 16, "depth": 2, "num_heads": 2, "input_size": 8, "num_classes": 3}
-    model = DiT(**config).eval()
+    config = DiTConfig(hidden_size=16, depth=2, num_heads=2, input_size=8, num_classes=3)
+    model = DiT(config).eval()
     inputs = torch.zeros(1, 4, 8, 8), torch.zeros(1), torch.zeros(1).long()
     ledger = measured_ledger(model, *inputs)
-    assert ledger == dit_ledger(**config)
+    assert ledger == dit_ledger(config)
     with FlopCounterMode(display=False) as counter:
         model(*inputs)
     missed = total(ledger.values()).macs - counter.get_total_flops() // 2
@@ -132,14 +133,14 @@ def test_a_vit_is_measured_too():
 
 
 def test_facts_that_the_book_tells():
-    xl = dit_ledger(**DIT_CONFIGS["DiT-XL/2"])
+    xl = dit_ledger(DIT_CONFIGS["DiT-XL/2"])
     everything = total(xl.values())
     assert xl["modulation"].parameters / everything.parameters == pytest.approx(0.3346, abs=1e-3)
     assert xl["modulation"].macs / everything.macs == pytest.approx(0.0019, abs=1e-4)
-    cross = total(dit_ledger(conditioning="cross-attention").values())
+    cross = total(dit_ledger(DiTConfig(conditioning="cross-attention")).values())
     assert cross.macs / everything.macs == pytest.approx(1.160, abs=1e-3)
     shares = [
-        dit_ledger(**DIT_CONFIGS[f"DiT-{s}/2"])["attention scores"].macs / PAPER[f"DiT-{s}/2"][0]
+        dit_ledger(DIT_CONFIGS[f"DiT-{s}/2"])["attention scores"].macs / PAPER[f"DiT-{s}/2"][0]
         for s in ("S", "B", "L", "XL")
     ]
     assert [share / 1e9 for share in shares] == pytest.approx([0.1, 0.053, 0.04, 0.036], abs=1e-3)
@@ -149,7 +150,7 @@ def test_facts_that_the_book_tells():
 
 
 def test_parts_add_up_and_come_in_order():
-    ledger = dit_ledger(conditioning="cross-attention")
+    ledger = dit_ledger(DiTConfig(conditioning="cross-attention"))
     assert list(ledger) == [part for part in PARTS if part in ledger]
     assert total(ledger.values()).macs == sum(cost.macs for cost in ledger.values())
     assert total([]) == Cost(0, 0)
@@ -168,10 +169,19 @@ class Unknown(nn.Module):
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
-        (lambda: dit_ledger(hidden_size=0), "dit_ledger: hidden_size is 0, expected a whole"),
-        (lambda: dit_ledger(depth=2.5), "dit_ledger: depth is 2.5"),
-        (lambda: dit_ledger(patch_size=5), "dit_ledger: input_size 32 is not a multiple of patch_"),
-        (lambda: dit_ledger(conditioning="film"), "dit_ledger: conditioning is 'film', expected"),
+        (
+            lambda: dit_ledger(DiTConfig(hidden_size=0)),
+            "DiTConfig: hidden_size is 0, expected a whole",
+        ),
+        (lambda: dit_ledger(DiTConfig(depth=2.5)), "DiTConfig: depth is 2.5"),
+        (
+            lambda: dit_ledger(DiTConfig(patch_size=5)),
+            "DiTConfig: input_size 32 is not a multiple of patch_",
+        ),
+        (
+            lambda: dit_ledger(DiTConfig(conditioning="film")),
+            "DiTConfig: conditioning is 'film', expected",
+        ),
         (lambda: measured_ledger(ViT(), torch.zeros(2, 1, 28, 28)), "expected exactly one sample"),
         (lambda: measured_ledger(ViT()), "expected exactly one sample"),
         (

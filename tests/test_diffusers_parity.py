@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dit_lesson.models import DiT
+from dit_lesson.models import DiT, DiTConfig
 
 pytest.importorskip("diffusers")
 from tests.diffusers_dit import relative_difference, theirs_with_weights_of
@@ -15,7 +15,7 @@ CONFIG |= {"num_classes": 10}
 def make(**changes):
     """A model as after training: nothing is zero."""
     torch.manual_seed(0)
-    model = DiT(**(CONFIG | changes)).double().eval()
+    model = DiT(DiTConfig(**(CONFIG | changes))).double().eval()
     for parameter in model.parameters():
         if parameter.ndim > 1:
             torch.nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5)
@@ -81,7 +81,7 @@ def test_the_difference_grows_with_time_and_vanishes_with_the_released_settings(
 
 def test_with_weights_of_the_released_size_their_settings_cost_a_few_percent():
     torch.manual_seed(0)
-    model = DiT(input_size=8, hidden_size=384, depth=12, num_heads=6).double().eval()
+    model = DiT(DiTConfig(input_size=8, hidden_size=384, depth=12, num_heads=6)).double().eval()
     for parameter in model.parameters():
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.02)
@@ -103,6 +103,6 @@ def test_their_copies_of_the_embedders_cost_75_million_parameters_at_xl_2():
     with torch.device("meta"):
         theirs = DiTTransformer2DModel()
         theirs_default = sum(p.numel() for p in theirs.parameters())
-        ours = sum(p.numel() for p in DiT(learn_sigma=False).parameters())
+        ours = sum(p.numel() for p in DiT(DiTConfig(learn_sigma=False)).parameters())
     copies = 27 * (256 * 1152 + 1152 + 1152**2 + 1152 + 1001 * 1152)
     assert theirs_default == ours + copies

@@ -33,9 +33,9 @@ def test_a_short_schedule_keeps_the_data_unless_rescaled(num_steps, left):
 @given(st.integers(25, 1500))
 @settings(max_examples=30, deadline=None)
 def test_signal_falls_at_every_step(num_steps):
-    kept = d.alpha_bar(d.linear_betas(num_steps))
-    assert (kept[1:] < kept[:-1]).all() and (kept > 0).all()
-    snr = d.signal_to_noise(kept)
+    alpha_bars = d.alpha_bar(d.linear_betas(num_steps))
+    assert (alpha_bars[1:] < alpha_bars[:-1]).all() and (alpha_bars > 0).all()
+    snr = d.signal_to_noise(alpha_bars)
     assert (snr[1:] < snr[:-1]).all()
 
 
@@ -52,55 +52,56 @@ def test_schedule_agrees_with_diffusers():
 
 def test_noise_keeps_unit_variance_and_has_the_right_share():
     x0, noise = draw(200_000, 1), draw(200_000, 1, seed=1)
-    kept = d.alpha_bar(d.linear_betas())
-    x = d.add_noise(x0, torch.full((200_000,), 300), noise, kept)
+    alpha_bars = d.alpha_bar(d.linear_betas())
+    x = d.add_noise(x0, torch.full((200_000,), 300), noise, alpha_bars)
     assert x.var().item() == pytest.approx(1.0, abs=0.01)
-    assert (x * x0).mean().item() == pytest.approx(kept[300].sqrt().item(), abs=0.01)
+    assert (x * x0).mean().item() == pytest.approx(alpha_bars[300].sqrt().item(), abs=0.01)
 
 
 @given(st.integers(0, 999), st.integers(0, 10_000))
 @settings(max_examples=40, deadline=None)
 def test_predict_x0_undoes_add_noise(t, seed):
     x0, noise = draw(3, 2, 5, seed=seed), draw(3, 2, 5, seed=seed + 1)
-    kept = d.alpha_bar(d.linear_betas())
+    alpha_bars = d.alpha_bar(d.linear_betas())
     steps = torch.full((3,), t)
-    x = d.add_noise(x0, steps, noise, kept)
-    torch.testing.assert_close(d.predict_x0(x, noise, steps, kept), x0, rtol=1e-9, atol=1e-9)
+    x = d.add_noise(x0, steps, noise, alpha_bars)
+    torch.testing.assert_close(d.predict_x0(x, noise, steps, alpha_bars), x0, rtol=1e-9, atol=1e-9)
 
 
 def test_each_sample_has_its_own_t():
-    x0, noise, kept = draw(2, 3), draw(2, 3, seed=1), d.alpha_bar(d.linear_betas())
-    both = d.add_noise(x0, torch.tensor([10, 900]), noise, kept)
-    alone = d.add_noise(x0[1:], torch.tensor([900]), noise[1:], kept)
+    x0, noise, alpha_bars = draw(2, 3), draw(2, 3, seed=1), d.alpha_bar(d.linear_betas())
+    both = d.add_noise(x0, torch.tensor([10, 900]), noise, alpha_bars)
+    alone = d.add_noise(x0[1:], torch.tensor([900]), noise[1:], alpha_bars)
     torch.testing.assert_close(both[1:], alone)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_dtype_in_is_dtype_out(dtype):
     x0, noise, betas = draw(2, 3, dtype=dtype), draw(2, 3, seed=1, dtype=dtype), d.linear_betas()
-    kept, t = d.alpha_bar(betas), torch.tensor([10, 900])
+    alpha_bars, t = d.alpha_bar(betas), torch.tensor([10, 900])
     outputs = [
-        d.add_noise(x0, t, noise, kept),
-        d.predict_x0(x0, noise, t, kept),
+        d.add_noise(x0, t, noise, alpha_bars),
+        d.predict_x0(x0, noise, t, alpha_bars),
         d.ddpm_step(x0, noise, 5, betas, noise),
         d.ddpm_step(x0, noise, 0, betas, noise),
-        d.ddim_step(x0, noise, 5, 2, kept),
         d.interpolate(x0, noise, torch.tensor([0.1, 0.9]), noise_at=0),
         d.velocity(x0, noise),
-        d.euler_step(x0, noise, 0.1),
+        d.mix(d.VariancePreserving(betas), x0, noise, t),
     ]
     assert all(output.dtype == dtype and output.shape == x0.shape for output in outputs)
 
 
 def test_zero_answer_scores_the_noise_variance_and_the_right_answer_scores_zero():
-    x0, noise, kept = draw(5000, 4), draw(5000, 4, seed=1), d.alpha_bar(d.linear_betas())
+    x0, noise = draw(5000, 4), draw(5000, 4, seed=1)
     t = torch.randint(0, 1000, (5000,), generator=torch.Generator().manual_seed(0))
-    zero = d.epsilon_loss(lambda x, t: torch.zeros_like(x), x0, t, noise, kept)
+    path = d.VariancePreserving(d.linear_betas())
+    zero = d.denoising_loss(lambda x, t: torch.zeros_like(x), x0, t, noise, path)
     assert zero.item() == pytest.approx(1.0, abs=0.03)
-    assert d.epsilon_loss(lambda x, t: noise, x0, t, noise, kept).item() == 0.0
+    assert d.denoising_loss(lambda x, t: noise, x0, t, noise, path).item() == 0.0
     # for a velocity the answer 0 scores the variance of noise - data, here 2
-    times = t / 1000
-    zero = d.velocity_loss(lambda x, t: torch.zeros_like(x), x0, times, noise)
+    zero = d.denoising_loss(
+        lambda x, t: torch.zeros_like(x), x0, t / 1000, noise, d.Straight(), "velocity"
+    )
     assert zero.item() == pytest.approx(2.0, abs=0.06)
 
 
@@ -128,98 +129,198 @@ def test_the_two_directions_of_time_are_mirror_images():
     )
 
 
-# --- steps and samplers -------------------------------------------------------------------
+# --- paths and predictions ----------------------------------------------------------------
+
+PATHS = {
+    "linear": d.VariancePreserving(d.linear_betas()),
+    "cosine": d.VariancePreserving(d.cosine_betas()),
+    "straight": d.Straight(),
+    "turned": d.Straight(noise_at=0),
+}
 
 
-@pytest.mark.parametrize("t", [0, 1, 250, 999])
-def test_steps_agree_with_diffusers(t):
-    diffusers = pytest.importorskip("diffusers")
-    schedule = {"beta_start": 1e-4, "beta_end": 2e-2, "beta_schedule": "linear"}
-    x, epsilon, betas = draw(2, 3), draw(2, 3, seed=1), d.linear_betas()
-    kept = d.alpha_bar(betas)
+def times(path, seed=0, n=6):
+    return path.draw(n, torch.Generator().manual_seed(seed))
 
-    ddim = diffusers.DDIMScheduler(1000, clip_sample=False, set_alpha_to_one=True, **schedule)
-    ddim.set_timesteps(1000)
-    theirs = ddim.step(epsilon, t, x).prev_sample
-    torch.testing.assert_close(
-        d.ddim_step(x, epsilon, t, t - 1, kept), theirs, rtol=1e-3, atol=1e-4
+
+@pytest.mark.parametrize("name", PATHS)
+@given(st.integers(0, 1000), st.sampled_from(d.PREDICTIONS))
+@settings(max_examples=20)
+def test_each_prediction_gives_the_data_and_the_noise(name, seed, predicts):
+    path, x0, noise = PATHS[name], draw(6, 2, 3, seed=seed), draw(6, 2, 3, seed=seed + 1)
+    t = times(path, seed)
+    x = d.mix(path, x0, noise, t)
+    answer = d.target(x0, noise, t, path, predicts)
+    data, found = d.data_and_noise(answer, x, t, path, predicts)
+    torch.testing.assert_close(data, x0, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(found, noise, rtol=1e-6, atol=1e-6)
+
+
+def test_the_paths_are_the_equations_of_the_chapter():
+    x0, noise, betas = draw(6, 3), draw(6, 3, seed=1), d.linear_betas()
+    path, bars = d.VariancePreserving(betas), d.alpha_bar(betas)
+    t = times(path)
+    torch.testing.assert_close(d.mix(path, x0, noise, t), d.add_noise(x0, t, noise, bars))
+    for noise_at in (0, 1):
+        path = d.Straight(noise_at)
+        t = times(path).double()
+        torch.testing.assert_close(d.mix(path, x0, noise, t), d.interpolate(x0, noise, t, noise_at))
+        torch.testing.assert_close(
+            d.target(x0, noise, t, path, "velocity"), d.velocity(x0, noise, noise_at)
+        )
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_a_path_leads_from_noise_to_data(name):
+    path = PATHS[name]
+    a, b = path.coefficients(path.times(7))
+    assert len(a) == 8 and (a.diff() > 0).all() and (b.diff() < 0).all()
+    assert (a[0] < 0.01, b[0] > 0.99, a[-1] == 1, b[-1] == 0) == (True,) * 4
+
+
+def test_the_cosine_schedule_is_that_of_diffusers():
+    theirs = pytest.importorskip("diffusers").DDPMScheduler(1000, beta_schedule="squaredcos_cap_v2")
+    torch.testing.assert_close(d.cosine_betas().float(), theirs.betas, rtol=1e-4, atol=1e-7)
+
+
+def test_the_network_hears_the_step_itself_or_a_thousand_times_the_time():
+    t = torch.tensor([0, 999])
+    assert d.VariancePreserving(d.linear_betas()).told(t) is t
+    assert d.Straight().told(torch.tensor([0.25])).item() == 250
+    assert d.Straight(time_scale=1).told(torch.tensor([0.25])).item() == 0.25
+
+
+def test_training_times_are_equally_likely_or_mostly_in_the_middle():
+    generator = torch.Generator().manual_seed(0)
+    even = d.Straight().draw(20_000, generator)
+    middle = d.Straight(spread=1.0).draw(20_000, generator)
+    assert ((even > 0.25) & (even < 0.75)).float().mean().item() == pytest.approx(0.5, abs=0.02)
+    # sigmoid(z) is within (1/4, 3/4) for |z| < ln 3, which holds 72.8% of N(0, 1)
+    assert ((middle > 0.25) & (middle < 0.75)).float().mean().item() == pytest.approx(
+        0.728, abs=0.02
     )
+    steps = d.VariancePreserving(d.linear_betas(50)).draw(5_000, generator)
+    assert set(steps.tolist()) == set(range(50))
 
-    ddpm = diffusers.DDPMScheduler(1000, clip_sample=False, **schedule)
-    theirs = ddpm.step(epsilon, t, x, generator=torch.Generator().manual_seed(7)).prev_sample
-    noise = draw(2, 3, seed=7)
-    torch.testing.assert_close(
-        d.ddpm_step(x, epsilon, t, betas, noise), theirs, rtol=1e-3, atol=1e-4
+
+# --- losses -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", PATHS)
+@pytest.mark.parametrize("predicts", d.PREDICTIONS)
+@pytest.mark.parametrize("measured_in", [None, *d.PREDICTIONS])
+def test_the_right_answer_costs_nothing_whatever_is_measured(name, predicts, measured_in):
+    path, x0, noise = PATHS[name], draw(6, 3), draw(6, 3, seed=1)
+    t = times(path)
+    right = d.target(x0, noise, t, path, predicts)
+    loss = d.denoising_loss(lambda x, t: right, x0, t, noise, path, predicts, measured_in)
+    assert loss.item() < 1e-9
+
+
+def test_measured_in_another_quantity_an_error_counts_as_that_quantity_is_off():
+    """On the straight path v = (x - x0) / t: an error of the data counts 1/t-fold."""
+    path, x0, noise = d.Straight(), draw(6, 3), draw(6, 3, seed=1)
+    t = torch.full((6,), 0.2, dtype=torch.float64)
+    off = d.denoising_loss(lambda x, t: x0 + 1, x0, t, noise, path, "data", "velocity")
+    assert off.item() == pytest.approx(25.0)
+
+
+def test_min_snr_cuts_the_weight_of_nearly_clean_steps():
+    snr = torch.tensor([0.1, 5.0, 50.0])
+    torch.testing.assert_close(d.min_snr(5.0)(snr), torch.tensor([1.0, 1.0, 0.1]))
+    path, x0, noise = d.VariancePreserving(d.linear_betas()), draw(2, 3), draw(2, 3, seed=1)
+    t = torch.tensor([0, 0])
+    plain, cut = (
+        d.denoising_loss(lambda x, t: 0 * x, x0, t, noise, path, weight=weight).item()
+        for weight in (None, d.min_snr(5.0))
     )
+    snr = d.signal_to_noise(path.alpha_bars[0]).item()
+    assert cut == pytest.approx(plain * 5 / snr)
 
 
-def test_one_reverse_step_is_the_posterior_of_gaussian_data():
-    """For x0 ~ N(0, 1) the best answer is sqrt(1 - alpha_bar) x: variance 1 must be kept."""
-    betas = d.linear_betas()
-    kept, t = d.alpha_bar(betas), 400
-    x, z = draw(200_000, 1), draw(200_000, 1, seed=1)
-    back = d.ddpm_step(x, (1 - kept[t]).sqrt() * x, t, betas, z)
-    assert back.var().item() == pytest.approx(1.0, abs=0.01)
+# --- the learned variance -----------------------------------------------------------------
 
 
-def gaussian_epsilon(mean, std, kept):
-    """The exact answer E[epsilon | x_t] when the data is N(mean, std^2)."""
-
-    def model(x, t):
-        share = kept[t].to(x.dtype)[:, None]
-        variance = share * std**2 + 1 - share
-        return (1 - share).sqrt() * (x - share.sqrt() * mean) / variance
-
-    return model
-
-
-def test_samplers_reach_a_known_gaussian():
-    betas = d.linear_betas(200)
-    kept = d.alpha_bar(betas)
-    model = gaussian_epsilon(3.0, 0.5, kept)
-    for samples in (
-        d.sample_ddpm(model, (20_000, 1), betas, seed=0),
-        d.sample_ddim(model, (20_000, 1), kept, num_steps=50, seed=0),
-    ):
-        assert samples.mean().item() == pytest.approx(3.0, abs=0.03)
-        assert samples.std().item() == pytest.approx(0.5, abs=0.03)
+def test_the_posterior_of_one_step_is_the_step_of_the_chapter():
+    betas, t = d.linear_betas(), 400
+    path = d.VariancePreserving(betas)
+    x0, noise = draw(3, 2), draw(3, 2, seed=1)
+    steps = torch.full((3,), t)
+    x = d.mix(path, x0, noise, steps)
+    mean, beta_tilde, beta = d.posterior(x, x0, steps, steps - 1, path)
+    torch.testing.assert_close(mean, d.ddpm_step(x, noise, t, betas, torch.zeros_like(x)))
+    assert beta[0].item() == pytest.approx(betas[t].item())
+    bars = path.alpha_bars
+    expected = betas[t] * (1 - bars[t - 1]) / (1 - bars[t])
+    assert beta_tilde[0].item() == pytest.approx(expected.item())
 
 
-@pytest.mark.parametrize("noise_at", [0, 1])
-def test_flow_reaches_a_known_gaussian_in_both_directions(noise_at):
-    mean, std = 3.0, 0.5
-
-    def model(x, t):  # E[velocity | x_t] for data N(mean, std^2)
-        u = (t if noise_at == 1 else 1 - t)[:, None]
-        gain = (u - (1 - u) * std**2) / ((1 - u) ** 2 * std**2 + u**2)
-        v = -mean + gain * (x - (1 - u) * mean)
-        return v if noise_at == 1 else -v
-
-    samples = d.sample_flow(model, (20_000, 1), num_steps=100, seed=0, noise_at=noise_at)
-    assert samples.mean().item() == pytest.approx(mean, abs=0.03)
-    assert samples.std().item() == pytest.approx(std, abs=0.03)
+def test_the_learned_variance_lies_between_the_two():
+    tilde, beta = torch.tensor([0.01]), torch.tensor([0.04])
+    share = torch.tensor([-1.0, 0.0, 1.0])
+    found = d.learned_log_variance(share, tilde, beta).exp()
+    torch.testing.assert_close(found, torch.tensor([0.01, 0.02, 0.04]))
 
 
-def test_samplers_call_the_model_once_per_step_and_repeat_with_the_seed():
-    betas = d.linear_betas(50)
-    kept, calls = d.alpha_bar(betas), []
+def answering(epsilon, share):
+    return lambda x, t: torch.cat([epsilon, share.expand_as(epsilon)], dim=1)
 
-    def model(x, t):
-        calls.append(t[0].item())
-        return x / 2
 
-    first = d.sample_ddim(model, (2, 3), kept, num_steps=5, seed=1)
-    assert calls == [49, 39, 29, 19, 9]
-    torch.testing.assert_close(first, d.sample_ddim(model, (2, 3), kept, num_steps=5, seed=1))
-    calls.clear()
-    first = d.sample_ddpm(model, (2, 3), betas, seed=1)
-    assert calls == list(range(49, -1, -1))
-    assert not torch.equal(first, d.sample_ddpm(model, (2, 3), betas, seed=2))
+def test_the_variance_term_is_smallest_at_the_best_share_and_moves_only_the_share():
+    path = d.VariancePreserving(d.linear_betas())
+    x0, noise = draw(400, 2, 3), draw(400, 2, 3, seed=1)
+    t = torch.full((400,), 60)
+    wrong = (0.9 * noise).requires_grad_()  # a network that misses a tenth of the noise
+    losses = {}
+    for value in (-1.0, 0.0, 1.0):
+        share = torch.full((1, 1, 1), value, dtype=torch.float64, requires_grad=True)
+        loss = d.learned_variance_loss(answering(wrong, share), x0, t, noise, path)
+        losses[value] = loss.item()
+        gradient, slope = torch.autograd.grad(loss, [wrong, share])
+        squared = d.denoising_loss(lambda x, t: wrong, x0, t, noise, path)
+        (alone,) = torch.autograd.grad(squared, [wrong])
+        torch.testing.assert_close(gradient, alone)  # the mean is held still in the second term
+        assert slope.any()
+    # all three share the squared error; what differs is the divergence, known in closed form
+    x = d.mix(path, x0, noise, t)
+    mean, tilde, beta = d.posterior(x, x0, t, t - 1, path)
+    guess, _ = d.data_and_noise(wrong.detach(), x, t, path, "noise")
+    off = ((mean - d.posterior(x, guess, t, t - 1, path)[0]) ** 2).mean()
+    for value, loss in losses.items():
+        variance = d.learned_log_variance(torch.tensor(value), tilde[0, 0, 0], beta[0, 0, 0]).exp()
+        ratio = tilde[0, 0, 0] / variance
+        bits = 0.5 * (ratio - 1 - ratio.log() + off / variance) / torch.log(torch.tensor(2.0))
+        squared = ((noise - wrong) ** 2).mean()
+        assert loss == pytest.approx((squared + bits).item(), rel=1e-9)
+
+
+def test_a_model_that_answers_zero_starts_at_one_and_the_small_term_of_the_paper():
+    """About 0.015 bits a number, as the released code starts."""
+    path = d.VariancePreserving(d.linear_betas())
+    x0, noise = draw(4000, 4), draw(4000, 4, seed=1)
+    t = torch.randint(0, 1000, (4000,), generator=torch.Generator().manual_seed(0))
+    loss = d.learned_variance_loss(lambda x, t: torch.zeros(4000, 8), x0, t, noise, path)
+    squared = (noise**2).mean()
+    assert (loss - squared).item() == pytest.approx(0.015, abs=0.005)
+
+
+def test_at_the_first_step_the_term_is_the_surprise_of_pixels_known_to_a_255th():
+    path = d.VariancePreserving(d.linear_betas())
+    x0 = torch.tensor([[[-1.0]], [[0.0]], [[1.0]]], dtype=torch.float64)
+    noise, t = torch.zeros_like(x0), torch.zeros(3, dtype=torch.int64)
+    share = torch.full((1, 1, 1), 1.0, dtype=torch.float64)  # the variance is beta
+    loss = d.learned_variance_loss(answering(noise, share), x0, t, noise, path).item()
+    deviation = path.betas[0].sqrt()
+    inside = torch.erf(torch.tensor(1 / 255) / deviation / 2**0.5)  # within a 255th, twice-sided
+    edge = 0.5 + inside / 2  # at -1 and 1 everything beyond counts as well
+    expected = -(inside.log() + 2 * edge.log()) / 3 / torch.log(torch.tensor(2.0))
+    assert loss == pytest.approx(expected.item(), rel=1e-6)
 
 
 # --- refusals -----------------------------------------------------------------------------
 
-X, KEPT = torch.zeros(2, 3), d.alpha_bar(d.linear_betas())
+X, PATH = torch.zeros(2, 3), d.VariancePreserving(d.linear_betas())
+ALPHA_BARS = PATH.alpha_bars
 T = torch.tensor([1, 2])
 NAN = torch.full((2, 3), float("nan"))
 
@@ -234,29 +335,32 @@ NAN = torch.full((2, 3), float("nan"))
         (lambda: d.alpha_bar(torch.tensor([0.1, 1.5])), "alpha_bar: betas holds values outside"),
         (lambda: d.alpha_bar(torch.tensor([])), "alpha_bar: betas is empty"),
         (lambda: d.signal_to_noise(torch.tensor([1.0])), "signal_to_noise: alpha_bars holds"),
-        (lambda: d.add_noise(X, T, X[:1], KEPT), r"add_noise: noise has shape \(1, 3\)"),
-        (lambda: d.add_noise(NAN, T, X, KEPT), "add_noise: x0 holds NaN"),
-        (lambda: d.add_noise(X[:0], T[:0], X[:0], KEPT), "add_noise: x0 is empty"),
-        (lambda: d.add_noise(X.int(), T, X, KEPT), "add_noise: x0 has dtype torch.int32"),
-        (lambda: d.add_noise(X, T / 1000, X, KEPT), "add_noise: t is float32 of shape"),
-        (lambda: d.add_noise(X, 3, X, KEPT), "add_noise: t is int, expected 2 whole"),
-        (lambda: d.add_noise(X, T[:1], X, KEPT), "expected 2 whole numbers, one per sample"),
-        (lambda: d.add_noise(X, T + 999, X, KEPT), "expected 0 to 999"),
-        (lambda: d.epsilon_loss(lambda x, t: x[:1], X, T, X, KEPT), "epsilon_loss: model answers"),
-        (lambda: d.predict_x0(X, X[:, :2], T, KEPT), "predict_x0: epsilon has shape"),
+        (lambda: d.add_noise(X, T, X[:1], ALPHA_BARS), r"add_noise: noise has shape \(1, 3\)"),
+        (lambda: d.add_noise(NAN, T, X, ALPHA_BARS), "add_noise: x0 holds NaN"),
+        (lambda: d.add_noise(X[:0], T[:0], X[:0], ALPHA_BARS), "add_noise: x0 is empty"),
+        (lambda: d.add_noise(X.int(), T, X, ALPHA_BARS), "add_noise: x0 has dtype torch.int32"),
+        (lambda: d.add_noise(X, T / 1000, X, ALPHA_BARS), "add_noise: t is float32 of shape"),
+        (lambda: d.add_noise(X, 3, X, ALPHA_BARS), "add_noise: t is int, expected 2 whole"),
+        (lambda: d.add_noise(X, T[:1], X, ALPHA_BARS), "expected 2 whole numbers, one per sample"),
+        (lambda: d.add_noise(X, T + 999, X, ALPHA_BARS), "expected 0 to 999"),
+        (lambda: d.predict_x0(X, X[:, :2], T, ALPHA_BARS), "predict_x0: epsilon has shape"),
         (lambda: d.ddpm_step(X, X, 1000, d.linear_betas(), X), "ddpm_step: t is 1000"),
         (lambda: d.ddpm_step(X, X, 3, d.linear_betas(), NAN), "ddpm_step: noise holds NaN"),
-        (lambda: d.ddim_step(X, X, 5, 5, KEPT), "ddim_step: t_next is 5"),
-        (lambda: d.ddim_step(X, X, -1, -1, KEPT), "ddim_step: t is -1"),
-        (lambda: d.sample_ddim(None, (2, 3), KEPT, 1001, 0), "at most the 1000 steps"),
-        (lambda: d.sample_ddim(None, (2, 3), KEPT, 0, 0), "sample_ddim: num_steps is 0"),
-        (lambda: d.sample_flow(None, (2, 3), 0, 0), "sample_flow: num_steps is 0"),
-        (lambda: d.sample_flow(None, (2, 3), 5, 0, noise_at=2), "sample_flow: noise_at is 2"),
+        (
+            lambda: d.denoising_loss(lambda x, t: x[:, 0], X, T, X, PATH),
+            r"denoising_loss: answer has shape \(2,\), expected \(2, 3\)",
+        ),
+        (
+            lambda: d.denoising_loss(lambda x, t: x, X, T, X, PATH, "score"),
+            "target: predicts is 'score', expected 'noise', 'data' or 'velocity'",
+        ),
+        (lambda: d.mix(PATH, X, X, T[:1]), r"mix: t has shape \(1,\), expected \(2,\)"),
+        (lambda: PATH.times(1001), "num_steps is 1001, expected at most the 1000 steps"),
+        (lambda: d.Straight().times(0), "Straight.times: num_steps is 0"),
+        (lambda: d.Straight(2), "Straight: noise_at is 2, expected 0 or 1"),
         (lambda: d.interpolate(X, X, T, 1), "interpolate: t is int64 of shape"),
         (lambda: d.interpolate(X, X, T * 1.0, 1), "interpolate: t holds values from 1 to 2"),
         (lambda: d.velocity(X, X, noise_at=3), "velocity: noise_at is 3, expected 0 or 1"),
-        (lambda: d.velocity_loss(lambda x, t: x[0], X, T / 9, X), "velocity_loss: model answers"),
-        (lambda: d.euler_step(X, X[0], 0.1), r"euler_step: v has shape \(3,\)"),
     ],
 )
 def test_wrong_input_gets_one_sentence(call, sentence):

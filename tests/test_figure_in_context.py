@@ -52,7 +52,7 @@ def test_first_block_does_not_know_the_class_beyond_its_token():
 
 def test_the_model_is_the_one_of_the_card():
     trained = in_context.model()
-    assert trained.conditioning == "in-context"
+    assert trained.config.conditioning == "in-context"
     assert trained.y_embedder.null_class == in_context.NULL_CLASS
     assert len(trained.blocks) == in_context.DEPTH
     assert not any(torch.isnan(p).any() for p in trained.parameters())

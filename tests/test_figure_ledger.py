@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from dit_lesson.counting import dit_ledger, total
 from dit_lesson.figures.ledger import LedgerFigure
-from dit_lesson.models import DESIGNS
+from dit_lesson.models import DESIGNS, DiTConfig
 from tests import javascript
 from tests.browser import BOOK
 from tests.test_figures_page import browser, open_page, site
@@ -41,7 +41,9 @@ def test_ledger_of_core_equals_the_formulae(design):
     sizes = {"inputSize": 8, "patchSize": 2, "hiddenSize": 64, "depth": 3, "channels": 16}
     (ledger,) = javascript.call("core", [("ditLedger", sizes | {"conditioning": design})])
     expected = dit_ledger(
-        input_size=8, in_channels=16, hidden_size=64, depth=3, num_heads=4, conditioning=design
+        DiTConfig(
+            input_size=8, in_channels=16, hidden_size=64, depth=3, num_heads=4, conditioning=design
+        )
     )
     assert {part: tuple(cost.values()) for part, cost in ledger.items()} == {
         part: (cost.parameters, cost.macs) for part, cost in expected.items()

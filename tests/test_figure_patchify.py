@@ -6,7 +6,7 @@ from playwright.sync_api import expect
 
 from dit_lesson.counting import dit_ledger, total
 from dit_lesson.figures.patchify import DIGITS, PATCH_SIZES, PatchifyFigure, way
-from dit_lesson.models import DIT_CONFIGS
+from dit_lesson.models import DIT_CONFIGS, DiTConfig
 from dit_lesson.patches import patchify, unpatchify
 from tests import javascript
 from tests.browser import BOOK
@@ -64,7 +64,9 @@ def test_cost_of_core_equals_the_ledger():
     arguments = {"inputSize": 8, "patchSize": 2, "hiddenSize": 64, "depth": 3, "channels": 16}
     (cost,) = javascript.call("core", [("ditCost", arguments)])
     expected = total(
-        dit_ledger(input_size=8, in_channels=16, hidden_size=64, depth=3, num_heads=4).values()
+        dit_ledger(
+            DiTConfig(input_size=8, in_channels=16, hidden_size=64, depth=3, num_heads=4)
+        ).values()
     )
     assert cost == {"tokens": 16, "parameters": expected.parameters, "macs": expected.macs}
 
@@ -87,7 +89,7 @@ def test_costs_are_the_papers_configurations():
     for p, (tokens, cost) in zip(PATCH_SIZES, figure.costs(), strict=True):
         assert tokens == (32 // p) ** 2
         if p > 1:
-            assert cost == total(dit_ledger(**DIT_CONFIGS[f"DiT-L/{p}"]).values())
+            assert cost == total(dit_ledger(DIT_CONFIGS[f"DiT-L/{p}"]).values())
 
 
 def test_decoded_pictures():

@@ -8,14 +8,9 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from dit_lesson.norms import (
-    AdaptiveLayerNorm,
-    Modulation,
-    layer_norm,
-    modulate,
-    plain_layer_norm,
-)
-from dit_lesson.numpy_dit import linear, silu, timestep_embedding
+from dit_lesson import norms
+from dit_lesson.norms import AdaptiveLayerNorm, Modulation, plain_layer_norm
+from dit_lesson.numpy_dit import layer_norm, linear, modulate, silu, timestep_embedding
 
 TOLERANCE = {np.float32: 1e-6, np.float64: 1e-12}
 shapes = st.lists(st.integers(1, 5), min_size=0, max_size=3)
@@ -28,7 +23,7 @@ def test_numpy_equals_torch(shape, width, dtype, seed, size):
     x = (size * np.random.default_rng(seed).normal(size=(*shape, width))).astype(dtype)
     ours = layer_norm(x)
     assert ours.dtype == dtype and ours.shape == x.shape
-    for module in (plain_layer_norm(width), nn.LayerNorm(width, 1e-6, elementwise_affine=False)):
+    for module in (plain_layer_norm(width), norms.layer_norm):
         # the mean is rounded in units of the largest value; a row whose spread is smaller than
         # its values feels that rounding more, in any implementation
         spread = np.sqrt(x.var(axis=-1, keepdims=True) + 1e-6)
@@ -97,8 +92,17 @@ def test_modulate_is_the_identity_at_zero_bit_for_bit(shape, tokens, width, dtyp
     x = np.random.default_rng(0).normal(size=(*shape, tokens, width)).astype(dtype)
     zero = np.zeros((*shape, width), dtype)
     assert np.array_equal(modulate(x, zero, zero), x)
-    same = modulate(torch.tensor(x), torch.tensor(zero), torch.tensor(zero))
+    same = norms.modulate(torch.tensor(x), torch.tensor(zero), torch.tensor(zero))
     assert torch.equal(same, torch.tensor(x))
+
+
+@given(shapes, st.integers(1, 6), widths, st.integers(0, 2**32 - 1))
+def test_modulate_in_torch_is_the_definition(shape, tokens, width, seed):
+    random = np.random.default_rng(seed)
+    x = random.normal(size=(*shape, tokens, width))
+    shift, scale = random.normal(size=(2, *shape, width))
+    ours = norms.modulate(*(torch.tensor(value) for value in (x, shift, scale)))
+    np.testing.assert_allclose(ours.numpy(), modulate(x, shift, scale), rtol=1e-13, atol=1e-13)
 
 
 def test_modulate_uses_one_map_for_all_tokens_of_its_own_image():
@@ -159,8 +163,12 @@ X = np.zeros((2, 3, 4))
         (lambda: layer_norm(X, eps=-1.0), "eps is -1.0, expected at least 0"),
         (lambda: modulate(X, X[:, 0], X[0]), r"scale has shape \(3, 4\), expected \(2, 4\)"),
         (lambda: modulate(X, X, X[:, 0]), r"shift has shape \(2, 3, 4\), expected \(2, 4\)"),
-        (lambda: modulate(X[0, 0], X, X), r"x has shape \(4,\), expected axes \(..., tokens"),
+        (lambda: modulate(X[0, 0], X, X), r"x has shape \(4,\), expected axes \(..., N, D\)"),
         (lambda: linear(X, np.zeros((2, 3)), np.zeros(2)), "do not fit"),
+        (
+            lambda: norms.modulate(torch.zeros(2, 3, 4), torch.zeros(2, 4), torch.zeros(3, 4)),
+            r"scale has shape \(3, 4\), expected \(2, 4\)",
+        ),
         (lambda: timestep_embedding(np.zeros(1), 5), "frequency_size is 5, expected an even"),
         (lambda: timestep_embedding(np.zeros(1, int)), "t has dtype int64"),
         (lambda: Modulation(4, 0), "chunks is 0, expected a whole number of at least 1"),

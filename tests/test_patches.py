@@ -50,8 +50,8 @@ TOKENS = np.zeros((1, 4, 16))
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
-        (lambda: patchify(IMAGES[:, :, :6], 4), "image height 6 is not a multiple of patch size 4"),
-        (lambda: patchify(IMAGES[..., :7], 4), "image width 7 is not a multiple of patch size 4"),
+        (lambda: patchify(IMAGES[:, :, :6], 4), "height 6 is not a multiple of patch_size 4"),
+        (lambda: patchify(IMAGES[..., :7], 4), "width 7 is not a multiple of patch_size 4"),
         (lambda: patchify(IMAGES[0], 4), r"images has shape \(1, 8, 8\), expected axes \(B, C"),
         (lambda: patchify(IMAGES.astype(int), 4), "images has dtype int64, expected a floating"),
         (lambda: patchify(IMAGES * np.nan, 4), "images holds NaN"),
@@ -61,10 +61,10 @@ TOKENS = np.zeros((1, 4, 16))
         (lambda: patchify(IMAGES, 2.0), "patch_size is 2.0, expected a whole number"),
         (lambda: unpatchify(TOKENS, 4, 8, 12), "tokens holds 4 tokens, expected 6 for a 8x12"),
         (lambda: unpatchify(TOKENS[..., :15], 4, 8, 8), "tokens has 15 features, expected a mult"),
-        (lambda: unpatchify(TOKENS, 4, 9, 8), "image height 9 is not a multiple"),
+        (lambda: unpatchify(TOKENS, 4, 9, 8), "height 9 is not a multiple"),
         (lambda: PatchEmbed(4, 0, 8), "in_channels is 0"),
         (lambda: PatchEmbed(4, 1, 8)(torch.zeros(1, 2, 8, 8)), r"expected \(B, 1, H, W\)"),
-        (lambda: PatchEmbed(3, 1, 8)(torch.zeros(1, 1, 8, 8)), "PatchEmbed: image height 8"),
+        (lambda: PatchEmbed(3, 1, 8)(torch.zeros(1, 1, 8, 8)), "PatchEmbed: height 8"),
     ],
 )
 def test_wrong_input_gets_a_sentence(call, sentence):

@@ -17,7 +17,7 @@ from dit_lesson.diffusion import add_noise, alpha_bar, linear_betas
 from dit_lesson.embeddings import CaptionEncoder
 from dit_lesson.figures.adaptive_layer_norm import small_digits
 from dit_lesson.figures.base import Figure
-from dit_lesson.models import DiT
+from dit_lesson.models import DiT, DiTConfig
 from dit_lesson.training import load_weights, read_card
 
 NAME = "caption-dit"
@@ -47,7 +47,7 @@ def model() -> DiT:
     """The shipped model that reads captions, as rounded for the page, in double precision."""
     arguments = read_card(NAME)["arguments"]
     words = CaptionEncoder(CAPTION_WORDS, max_words=4, hidden_size=arguments["hidden_size"])
-    trained = DiT(**arguments, y_embedder=words).double().eval()
+    trained = DiT(DiTConfig(**arguments), y_embedder=words).double().eval()
     rounded = {name: value.double() for name, value in load_weights(NAME).items()}
     for name, (_, step, text) in weights().items():
         levels = np.frombuffer(base64.b64decode(text), np.int8).astype(float)

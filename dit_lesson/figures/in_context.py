@@ -14,7 +14,7 @@ from dit_lesson.attention import attention_maps
 from dit_lesson.diffusion import add_noise, alpha_bar, linear_betas
 from dit_lesson.figures import cross_attention
 from dit_lesson.figures.base import Figure
-from dit_lesson.models import DiT
+from dit_lesson.models import DiT, DiTConfig
 from dit_lesson.training import WEIGHTS, load_weights, read_card
 
 NAME = "in-context-dit"
@@ -25,7 +25,7 @@ DEPTH, NUM_HEADS, GRID, NULL_CLASS = 3, 4, 4, 10
 @cache
 def model() -> DiT:
     """The shipped model with time and class among its tokens, in double precision."""
-    trained = DiT(**read_card(NAME)["arguments"])
+    trained = DiT(DiTConfig(**read_card(NAME)["arguments"]))
     trained.load_state_dict(load_weights(NAME))
     return trained.double().eval()
 

@@ -1,5 +1,6 @@
 """Chapter 11's figure: where every parameter and every multiply-accumulate of a DiT goes."""
 
+from dataclasses import replace
 from typing import ClassVar
 
 import matplotlib.figure
@@ -32,7 +33,9 @@ class LedgerFigure(Figure):
         """The ledger of each design at the chosen size."""
         config = DIT_CONFIGS[f"DiT-{self.size}/{self.patch_size}"]
         return {
-            design: dit_ledger(**config, input_size=self.resolution // 8, conditioning=design)
+            design: dit_ledger(
+                replace(config, input_size=self.resolution // 8, conditioning=design)
+            )
             for design in DESIGNS
         }
 

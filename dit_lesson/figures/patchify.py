@@ -1,6 +1,7 @@
 """Chapter 4's figure: a latent cut into patches, flattened, read back, and what that costs."""
 
 import base64
+from dataclasses import replace
 from functools import cache
 from typing import Any, ClassVar
 
@@ -136,7 +137,7 @@ class PatchifyFigure(Figure):
         """(tokens, cost) of the chosen DiT for each patch size, pictures of 256x256."""
         config = DIT_CONFIGS[f"DiT-{self.size}/2"]
         return [
-            ((COST_SIDE // p) ** 2, total(dit_ledger(**config | {"patch_size": p}).values()))
+            ((COST_SIDE // p) ** 2, total(dit_ledger(replace(config, patch_size=p)).values()))
             for p in PATCH_SIZES
         ]
 

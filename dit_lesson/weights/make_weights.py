@@ -19,7 +19,7 @@ from dit_lesson.autoencoder import Autoencoder, autoencoder_loss, kl_divergence
 from dit_lesson.data import CAPTION_WORDS, describe_digits, load_digits, scale_digits
 from dit_lesson.diffusion import alpha_bar, epsilon_loss, linear_betas
 from dit_lesson.embeddings import CaptionEncoder
-from dit_lesson.models import DESIGNS, DiT, ViT
+from dit_lesson.models import DESIGNS, DiT, DiTConfig, ViT
 from dit_lesson.training import WEIGHTS, load_weights, save_weights, shift_images, train
 
 COMMAND = "make train"
@@ -223,7 +223,7 @@ def make_caption_dit(name: str, steps: int) -> None:
     """Train a DiT that reads captions on the training digits' latents; write weights and card."""
     torch.manual_seed(SEED)
     words = CaptionEncoder(CAPTION_WORDS, max_words=4, hidden_size=CAPTION_DIT["hidden_size"])
-    model = DiT(**CAPTION_DIT, y_embedder=words)
+    model = DiT(DiTConfig(**CAPTION_DIT), y_embedder=words)
     captions = {
         split: words.encode(describe_digits(*load_digits(split))) for split in ("train", "test")
     }
@@ -233,7 +233,7 @@ def make_caption_dit(name: str, steps: int) -> None:
 def make_in_context_dit(name: str, steps: int) -> None:
     """Train a DiT that has time and class among its tokens; write weights and card."""
     torch.manual_seed(SEED)
-    model = DiT(**IN_CONTEXT_DIT)
+    model = DiT(DiTConfig(**IN_CONTEXT_DIT))
     labels = {split: digits(split, 32)[1] for split in ("train", "test")}
     null = torch.full_like(labels["test"], IN_CONTEXT_DIT["num_classes"])
     make_dit(name, model, IN_CONTEXT_DIT, labels, null, "class", steps)
@@ -338,7 +338,7 @@ def compare_designs(name: str, steps: int, seeds: tuple[int, ...]) -> None:
     runs = []
     for start, seed, design in product(("paper", "unit"), seeds, DESIGNS):
         torch.manual_seed(seed)
-        model = DiT(**RACE_DIT, conditioning=design, embedding_init=start)
+        model = DiT(DiTConfig(**RACE_DIT, conditioning=design, embedding_init=start))
         train(model, loss, data["train"], seed=seed, **settings)
         result = {
             "test_loss": held_out(model),

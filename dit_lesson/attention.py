@@ -127,7 +127,9 @@ def attention_maps(model: nn.Module, *inputs: Tensor) -> dict[str, Tensor]:
         f"attention_maps: model is a {type(model).__name__} without attention layers",
     )
 
-    def record(name: str, module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+    def record(
+        name: str, module: SelfAttention | CrossAttention, arguments: tuple[Tensor, ...]
+    ) -> None:
         maps[name] = module.weights(*arguments)
 
     hooks = [

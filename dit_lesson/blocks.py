@@ -80,9 +80,9 @@ class InContextBlock(ViTBlock):
     Source: DiT, section 3.2, "In-context conditioning".
     """
 
-    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Image and condition tokens after attention and MLP."""
-        return super().forward(x)
+        return super().forward(x)  # (B, N + M, D)
 
 
 class CrossAttentionBlock(nn.Module):

@@ -61,10 +61,15 @@ class TimestepEmbedder(nn.Module):
             nn.Linear(hidden_size, hidden_size),
         )
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights: the clocks are always made in float32 first."""
+        return self.get_parameter("mlp.0.weight").dtype
+
     def forward(self, t: Tensor) -> Tensor:
         """One vector per time step."""
         frequencies = timestep_embedding(t, self.frequency_size)  # e(t), (B, frequency_size)
-        return self.mlp(frequencies.to(self.mlp[0].weight.dtype))  # (B, D)
+        return self.mlp(frequencies.to(self.dtype))  # (B, D)
 
 
 class LabelEmbedder(nn.Module):

@@ -123,7 +123,7 @@ class Design:
     """
 
     block: type[nn.Module]
-    final_layer: Callable[[int, int], nn.Module]
+    final_layer: Callable[[int, int], FinalLayer | AdaLNFinalLayer]
     condition: Callable[[Tensor, Tensor], Tensor]
     enter: Callable[[Tensor, Tensor], Tensor]
     in_sequence: int = 0
@@ -255,15 +255,15 @@ class DiT(nn.Module):
 
     Args:
         config: a `DiTConfig`.
-        y_embedder: an encoder of the condition that is trained already, (B, ...) -> (B, L, D);
-            it keeps its weights. Without it, the config says which one is made.
+        y_embedder: an encoder of the condition that is trained already; it keeps its weights.
+            Without it, the config says which one is made.
     forward(x, t, y, generator): x (B, C, I, I), t (B,), y (B,) labels or (B, L) words ->
     (B, out_channels, I, I); generator, the source of the label dropout in training.
     Raises: ValueError if the shape of an input does not fit.
     Source: DiT, section 3.2; initialisation as in the released code.
     """
 
-    def __init__(self, config: DiTConfig, y_embedder: nn.Module | None = None):
+    def __init__(self, config: DiTConfig, y_embedder: LabelEmbedder | CaptionEncoder | None = None):
         super().__init__()
         self.config, design, width = config, config.design, config.hidden_size
         self.x_embedder = PatchEmbed(config.patch_size, config.in_channels, width)
@@ -282,7 +282,7 @@ class DiT(nn.Module):
 
     def _initialize(self) -> None:
         self.apply(_xavier)
-        first, last = self.t_embedder.mlp[0], self.t_embedder.mlp[2]
+        first, last = (layer for layer in self.t_embedder.mlp if isinstance(layer, nn.Linear))
         # The paper's 0.02 gives t a root mean square of 0.08 at D = 1152 but 0.03 at D = 128, and
         # y 0.02: beside tokens of size 0.8 a narrow model hardly hears them, but where a layer norm
         # stands between (in-context), and learns them very late.
@@ -390,6 +390,7 @@ def _xavier(module: nn.Module) -> None:
     """Xavier-uniform weights and zero biases; a convolution counts as its linear layer."""
     if isinstance(module, nn.Linear | nn.Conv2d):
         nn.init.xavier_uniform_(module.weight.view(len(module.weight), -1))
-        nn.init.zeros_(module.bias)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
     elif isinstance(module, Modulation):  # after its own linear layer
         module.start_at_zero()

@@ -65,19 +65,19 @@ class Modulation(nn.Sequential):
     def __init__(self, hidden_size: int, chunks: int, zero_init: bool = False):
         positive("Modulation", hidden_size=hidden_size, chunks=chunks)
         super().__init__(nn.SiLU(), nn.Linear(hidden_size, chunks * hidden_size))
-        self.chunks, self.zero_init = chunks, zero_init
+        self.hidden_size, self.chunks, self.zero_init = hidden_size, chunks, zero_init
         self.start_at_zero()
 
     def start_at_zero(self) -> None:
         """W = 0 and b = 0, if that is how this layer starts."""
         if self.zero_init:
-            nn.init.zeros_(self[1].weight)
-            nn.init.zeros_(self[1].bias)
+            for parameter in self.parameters():
+                nn.init.zeros_(parameter)
 
-    def forward(self, c: Tensor) -> tuple[Tensor, ...]:
-        """The chunks for a batch of conditions (B, D)."""
-        shapes("Modulation", c=(c, f"B {self[1].in_features}"))
-        return super().forward(c).chunk(self.chunks, dim=-1)
+    def forward(self, input: Tensor) -> tuple[Tensor, ...]:
+        """The chunks for a batch of conditions c (B, D)."""
+        shapes("Modulation", c=(input, f"B {self.hidden_size}"))
+        return super().forward(input).chunk(self.chunks, dim=-1)  # chunks x (B, D)
 
 
 class AdaptiveLayerNorm(nn.Module):

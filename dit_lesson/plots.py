@@ -10,6 +10,7 @@ import matplotlib as mpl
 import matplotlib.figure
 import matplotlib.pyplot as plt
 import numpy as np
+from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 
@@ -37,7 +38,7 @@ def use_style() -> None:
             "ytick.labelsize": 9,
             "axes.spines.top": False,
             "axes.spines.right": False,
-            "axes.prop_cycle": mpl.cycler(color=list(COLOURS.values())),
+            "axes.prop_cycle": cycler(color=list(COLOURS.values())),
             "image.cmap": SIGNED.name,
             "image.interpolation": "nearest",
             "legend.frameon": False,

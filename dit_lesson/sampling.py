@@ -156,10 +156,10 @@ def ancestral(
             return mean
         log_variance = beta_tilde.log() if variance == "small" else beta.log()
         if variance == "learned":
-            require(
-                share is not None,
-                "ancestral: variance is 'learned', expected a model with 2 C output channels",
-            )
+            if share is None:
+                raise ValueError(
+                    "ancestral: variance is 'learned', expected a model with 2 C output channels"
+                )
             log_variance = learned_log_variance(share, beta_tilde, beta)
         z = torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
         return mean + (0.5 * log_variance).exp() * z

@@ -4,10 +4,10 @@ import os
 
 import pytest
 
-from notebooks import FIXED_ENVIRONMENT  # .ci/notebooks.py
+from tools.chapters import FIXED_ENVIRONMENT
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Fix the environment that the kernels inherit, and what strict nbval does not compare."""
     os.environ.update(FIXED_ENVIRONMENT)
-    config.option.nbval_sanitize_with = str(config.rootpath / ".ci" / "nbval-sanitize.cfg")
+    config.option.nbval_sanitize_with = str(config.rootpath / "tools" / "nbval-sanitize.cfg")

@@ -6,7 +6,7 @@ import shutil
 import pytest
 from hypothesis import settings
 
-from notebooks import FIXED_ENVIRONMENT  # .ci/notebooks.py
+from tools.chapters import FIXED_ENVIRONMENT
 
 # before any test imports NumPy or torch: two test processes share two cores
 os.environ.update(FIXED_ENVIRONMENT)

@@ -12,7 +12,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-import notebooks  # .ci/notebooks.py
+from tools import chapters
 
 ROOT = Path(__file__).parents[1]
 CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -20,7 +20,7 @@ CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SOURCE = """\
 import numpy as np
 from IPython.display import HTML, display
-from dit_lesson.norms import layer_norm
+from dit_lesson.numpy_dit import layer_norm
 
 print(layer_norm(np.array([[1.0, 2.0, 3.0, 6.0]])).round(3))
 display(HTML('<p>0.5</p><img src="data:image/png;base64,AAAA">'))
@@ -29,7 +29,7 @@ display(HTML('<p>0.5</p><img src="data:image/png;base64,AAAA">'))
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 def test_chapter_keeps_the_contract(path):
-    assert notebooks.violations(nbformat.read(path, as_version=4)) == []
+    assert chapters.violations(nbformat.read(path, as_version=4)) == []
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def executed(tmp_path_factory):
             new_code_cell("import ipywidgets\nipywidgets.IntSlider()"),
         ]
     )
-    return notebooks.run(notebook, tmp_path_factory.mktemp("run"))
+    return chapters.run(notebook, tmp_path_factory.mktemp("run"))
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def chapter(executed):
 
 
 def test_what_make_notebooks_stores_keeps_the_contract(chapter):
-    assert notebooks.violations(chapter) == []
+    assert chapters.violations(chapter) == []
     assert [cell.id for cell in chapter.cells] == ["cell-01", "cell-02", "cell-03", "cell-04"]
     slider = chapter.cells[3].outputs[0].data
     assert list(slider) == ["text/plain"] and "IntSlider" in slider["text/plain"]
@@ -61,7 +61,7 @@ def test_what_make_notebooks_stores_keeps_the_contract(chapter):
 
 def broken_by(change, notebook):
     change(notebook, notebook.cells[2])
-    return notebooks.violations(notebook)
+    return chapters.violations(notebook)
 
 
 def strip_outputs(notebook, cell):
@@ -113,7 +113,7 @@ def keep_widget_state(notebook, cell):
 
 
 def keep_a_widget_view(notebook, cell):
-    cell.outputs.append(new_output("display_data", {notebooks.WIDGET_VIEW: {"model_id": "1"}}))
+    cell.outputs.append(new_output("display_data", {chapters.WIDGET_VIEW: {"model_id": "1"}}))
 
 
 def keep_the_version(notebook, cell):
@@ -153,7 +153,7 @@ def test_an_ignore_with_its_reason_keeps_the_contract(chapter):
     cell = chapter.cells[2]
     cell.metadata.tags.append("nbval-ignore-output")
     cell.source = "# nbval: the seconds differ between machines\n" + cell.source
-    assert notebooks.violations(chapter) == []
+    assert chapters.violations(chapter) == []
 
 
 @pytest.mark.parametrize(
@@ -161,12 +161,12 @@ def test_an_ignore_with_its_reason_keeps_the_contract(chapter):
 )
 def test_what_is_no_absolute_path(text, chapter):
     chapter.cells[2].outputs.append(new_output("stream", name="stdout", text=text))
-    assert notebooks.violations(chapter) == []
+    assert chapters.violations(chapter) == []
 
 
 def test_text_and_back_keeps_everything_but_outputs(chapter):
     chapter.cells[2].metadata["mystnb"] = {"figure": {"caption": "A caption"}}
-    back = notebooks.from_text(notebooks.to_text(chapter))
+    back = chapters.from_text(chapters.to_text(chapter))
     assert back.metadata == chapter.metadata
     keys = ("id", "cell_type", "source", "metadata")
     assert [[cell[key] for key in keys] for cell in back.cells] == [
@@ -177,7 +177,7 @@ def test_text_and_back_keeps_everything_but_outputs(chapter):
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 def test_chapter_survives_text_and_back(path):
     chapter = nbformat.read(path, as_version=4)
-    back = notebooks.from_text(notebooks.to_text(chapter))
+    back = chapters.from_text(chapters.to_text(chapter))
     keys = ("id", "cell_type", "source", "metadata")
     assert [[cell[key] for key in keys] for cell in back.cells] == [
         [cell[key] for key in keys] for cell in chapter.cells
@@ -188,20 +188,20 @@ def test_an_edited_text_becomes_the_notebook(chapter, tmp_path):
     path = tmp_path / "01-small.ipynb"
     chapter.cells = chapter.cells[:2]
     nbformat.write(chapter, path)
-    assert notebooks.write_text(path) == []
+    assert chapters.write_text(path) == []
     text = path.with_suffix(".md")
     edited = text.read_text(encoding="utf-8").replace("One sentence.", "Another sentence.")
     text.write_text(edited + "\n```{code-cell} ipython3\nprint(1 + 1)\n```\n", encoding="utf-8")
     newer = path.stat().st_mtime + 1
     os.utime(text, (newer, newer))
-    (refusal,) = notebooks.write_text(path)
+    (refusal,) = chapters.write_text(path)
     assert "newer than the notebook" in refusal
-    assert notebooks.execute(path) == []
+    assert chapters.execute(path) == []
     stored = nbformat.read(path, as_version=4)
     assert "Another sentence." in stored.cells[0].source
     assert stored.cells[-1].outputs[0].text == "2\n"
     once = path.read_bytes()
-    assert notebooks.execute(path) == [] and path.read_bytes() == once
+    assert chapters.execute(path) == [] and path.read_bytes() == once
 
 
 def test_a_failing_chapter_is_not_stored(chapter, tmp_path):
@@ -209,7 +209,7 @@ def test_a_failing_chapter_is_not_stored(chapter, tmp_path):
     chapter.cells = [new_code_cell("1 / 0")]
     nbformat.write(chapter, path)
     before = path.read_bytes()
-    (problem,) = notebooks.execute(path)
+    (problem,) = chapters.execute(path)
     assert "ZeroDivisionError" in problem and path.read_bytes() == before
 
 
@@ -224,7 +224,7 @@ def compare(folder, package=ROOT, **chapters):
         [
             *(sys.executable, "-m", "pytest", "-c", ROOT / "pyproject.toml", "--color=no"),
             *("--rootdir", folder, "-p", "no:cacheprovider", "-p", "no:hypothesispytest"),
-            f"--nbval-sanitize-with={ROOT / '.ci' / 'nbval-sanitize.cfg'}",
+            f"--nbval-sanitize-with={ROOT / 'tools' / 'nbval-sanitize.cfg'}",
             *(folder / f"{name}.ipynb" for name in chapters),
         ],
         cwd=ROOT,

@@ -56,6 +56,16 @@ def test_ruff(action):
     assert run.returncode == 0, run.stdout + run.stderr
 
 
+def test_types_are_true():
+    run = subprocess.run(
+        [sys.executable, "-m", "ty", "check", "--python", sys.prefix],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stdout
+
+
 @pytest.mark.parametrize(("name", "text"), list(pages()), ids=lambda value: value[:40])
 def test_page_is_portable(name, text):
     assert breaches(text) == []

@@ -1,0 +1,126 @@
+"""Change one operator or number of the core at a time: do the module's own tests notice?
+
+`make mutants` draws the same sample of changes each time, runs tests/test_MODULE.py on each and
+prints the ones that lived. Those that are known to change nothing stand in SURVIVORS, with the
+reason. A process is forked for each change, so that PyTorch is loaded once.
+"""
+
+import argparse
+import ast
+import contextlib
+import importlib.util
+import io
+import os
+import random
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy  # noqa: F401  loaded before the fork
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "dit_lesson"
+MODULES = (
+    "validation numpy_dit patches positions norms attention embeddings blocks models autoencoder "
+    "diffusion sampling data checkpoints training evaluation counting"
+).split()
+#: Changes that no test can see, "module:line of source -> change": why.
+SURVIVORS: dict[str, str] = {}
+
+SWAPS: dict[type, type] = {
+    ast.Add: ast.Sub,
+    ast.Sub: ast.Add,
+    ast.Mult: ast.Add,
+    ast.Div: ast.Mult,
+    ast.FloorDiv: ast.Mult,
+    ast.Mod: ast.Mult,
+    ast.Pow: ast.Mult,
+    ast.Lt: ast.LtE,
+    ast.LtE: ast.Lt,
+    ast.Gt: ast.GtE,
+    ast.GtE: ast.Gt,
+    ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq,
+    ast.In: ast.NotIn,
+    ast.NotIn: ast.In,
+    ast.Is: ast.IsNot,
+    ast.IsNot: ast.Is,
+    ast.And: ast.Or,
+    ast.Or: ast.And,
+}
+
+
+def changes(tree: ast.Module) -> Iterator[tuple[ast.AST, str, object, object]]:
+    """Every place that can change: the node, its field, what stands there, what will."""
+    said = {
+        id(part)
+        for text in ast.walk(tree)
+        if isinstance(text, ast.JoinedStr)
+        for part in ast.walk(text)
+    }  # a number in a sentence is not arithmetic
+    for node in ast.walk(tree):
+        if id(node) in said:
+            continue
+        if isinstance(node, ast.BinOp | ast.BoolOp) and type(node.op) in SWAPS:
+            yield node, "op", node.op, SWAPS[type(node.op)]()
+        elif isinstance(node, ast.Compare) and type(node.ops[0]) in SWAPS:
+            yield node, "ops", node.ops, [SWAPS[type(node.ops[0])](), *node.ops[1:]]
+        elif isinstance(node, ast.Constant) and type(node.value) in (int, float):
+            yield node, "value", node.value, node.value + 1
+        elif isinstance(node, ast.Constant) and isinstance(node.value, bool):
+            yield node, "value", node.value, not node.value
+
+
+def noticed(module: str, code: str) -> bool:
+    """Whether the tests of a module fail when its source is `code`; in a process of its own."""
+    child = os.fork()
+    if child:
+        return os.waitpid(child, 0)[1] != 0
+    name = f"dit_lesson.{module}"
+    spec = importlib.util.spec_from_file_location(name, PACKAGE / f"{module}.py")
+    assert spec is not None
+    changed = importlib.util.module_from_spec(spec)
+    sys.modules[name] = changed
+    status = 1
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        with contextlib.suppress(BaseException):  # a module that does not load is noticed, too
+            exec(compile(code, str(PACKAGE / f"{module}.py"), "exec"), changed.__dict__)
+            options = ["-x", "-q", "-p", "no:nbval", "-p", "no:xdist", "-o", "addopts="]
+            status = pytest.main([*options, "--timeout=120", f"tests/test_{module}.py"])
+    os._exit(int(status != 0))
+
+
+def main() -> None:
+    """Print every change that lived, and the share that was noticed."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("modules", nargs="*", default=MODULES)
+    parser.add_argument("--each", type=int, default=16, help="changes a module (0: all)")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    tried = lived = 0
+    for module in arguments.modules:
+        source = (PACKAGE / f"{module}.py").read_text(encoding="utf-8")
+        tree = ast.parse(source)
+        places = list(changes(tree))
+        random.Random(0).shuffle(places)
+        for node, field, before, after in places[: arguments.each or None]:
+            setattr(node, field, after)
+            code = ast.unparse(tree)
+            setattr(node, field, before)
+            line = source.splitlines()[node.lineno - 1].strip()
+            change = f"{module}:{line} -> {field} {getattr(after, 'value', after)!r}"
+            tried += 1
+            if not noticed(module, code):
+                lived += 1
+                print(
+                    f"lived: {module}.py:{node.lineno} {line}  [{ast.unparse(node)}] "
+                    f"{SURVIVORS.get(change, '')}",
+                    flush=True,
+                )
+    print(f"{tried - lived} of {tried} changes were noticed ({(tried - lived) / tried:.1%})")
+
+
+if __name__ == "__main__":
+    main()

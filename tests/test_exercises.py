@@ -70,7 +70,7 @@ def test_what_goes_wrong_in_general_is_said(check, said):
         assert none.startswith("not yet. It returned None, expected a")
         shape = said(check, lambda *arguments: np.zeros((7, 1, 7)))
         assert shape.startswith("not yet. It returned shape (7, 1, 7), expected (")
-        off = np.array([0.5, -0.25, 0.125])
+        off = np.array([0.5, -0.25, 0.125, 0.75, -0.5, 0.3, 0.9])
         wrong = said(check, lambda *a: moved(check.reference(*a), off))
         assert wrong.startswith("not yet. It returned ") and "expected" in wrong
         endless = said(check, lambda *a: moved(check.reference(*a), np.array([np.nan])))

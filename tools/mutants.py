@@ -52,7 +52,7 @@ SWAPS: dict[type, type] = {
 }
 
 
-def changes(tree: ast.Module) -> Iterator[tuple[ast.AST, str, object, object]]:
+def changes(tree: ast.Module) -> Iterator[tuple[ast.expr, str, object, object]]:
     """Every place that can change: the node, its field, what stands there, what will."""
     said = {
         id(part)
@@ -67,10 +67,10 @@ def changes(tree: ast.Module) -> Iterator[tuple[ast.AST, str, object, object]]:
             yield node, "op", node.op, SWAPS[type(node.op)]()
         elif isinstance(node, ast.Compare) and type(node.ops[0]) in SWAPS:
             yield node, "ops", node.ops, [SWAPS[type(node.ops[0])](), *node.ops[1:]]
-        elif isinstance(node, ast.Constant) and type(node.value) in (int, float):
-            yield node, "value", node.value, node.value + 1
         elif isinstance(node, ast.Constant) and isinstance(node.value, bool):
             yield node, "value", node.value, not node.value
+        elif isinstance(node, ast.Constant) and isinstance(node.value, int | float):
+            yield node, "value", node.value, node.value + 1
 
 
 def noticed(module: str, code: str) -> bool:

@@ -4,8 +4,6 @@ import pytest
 import torch
 
 from dit_lesson.models import DiT, DiTConfig
-
-pytest.importorskip("diffusers")
 from tests.diffusers_dit import relative_difference, theirs_with_weights_of
 
 CONFIG = {"input_size": 8, "in_channels": 4, "hidden_size": 96, "depth": 4, "num_heads": 4}

@@ -69,14 +69,16 @@ def test_row_first_swaps_the_halves(hidden_size, height, width):
 
 @pytest.mark.parametrize("side", [2, 7, 16])
 def test_square_grids_agree_with_diffusers(side):
-    embeddings = pytest.importorskip("diffusers.models.embeddings")
+    from diffusers.models import embeddings
+
     theirs = embeddings.get_2d_sincos_pos_embed(48, side, base_size=side, output_type="pt")
     # they compute in float32
     np.testing.assert_allclose(sincos_2d(48, side, side), theirs.numpy(), atol=1e-5)
 
 
 def test_other_frequencies_would_be_noticed():
-    embeddings = pytest.importorskip("diffusers.models.embeddings")
+    from diffusers.models import embeddings
+
     theirs = embeddings.get_2d_sincos_pos_embed(48, 7, base_size=7, output_type="pt").numpy()
     assert np.abs(sincos_2d(48, 7, 7, first="row") - theirs).max() > 0.5
 

@@ -105,17 +105,16 @@ class Run:
     def __init__(
         self, model: nn.Module, loss: Loss, data: tuple[Tensor, ...], recipe: Recipe, seed: int
     ):
-        world = dist.get_world_size() if dist.is_initialized() else 1
-        _require_data(data, recipe.batch_size, world)
+        require_data(data, recipe.batch_size)
         self.model, self.loss, self.data, self.recipe, self.seed = model, loss, data, recipe, seed
         device = data[0].device
         self.steps_done = 0
         self.losses = torch.zeros(recipe.steps, device=device)
         self.generator = torch.Generator(device).manual_seed(seed)
         self.order = torch.arange(0, device=device)
-        self.parallel = (
-            DistributedDataParallel(model, broadcast_buffers=False) if world > 1 else model
-        )
+        self.parallel = model
+        if dist.is_initialized():
+            self.parallel = DistributedDataParallel(model, broadcast_buffers=False)
         self.optimizer = torch.optim.AdamW(
             model.parameters(),
             lr=recipe.learning_rate,
@@ -338,7 +337,9 @@ def _fingerprint(data: tuple[Tensor, ...]) -> str:
     return digest.hexdigest()
 
 
-def _require_data(data: tuple[Tensor, ...], batch_size: int, world: int) -> None:
+def require_data(data: tuple[Tensor, ...], batch_size: int) -> None:
+    """Refuse what a `Run` cannot learn from. Raises: ValueError."""
+    world = dist.get_world_size() if dist.is_initialized() else 1
     require(
         isinstance(data, tuple) and len(data) > 0,
         f"train: data is a {type(data).__name__}, expected a tuple of tensors of one length",
@@ -356,3 +357,9 @@ def _require_data(data: tuple[Tensor, ...], batch_size: int, world: int) -> None
         batch_size % world == 0,
         f"train: batch_size is {batch_size}, expected a multiple of the {world} processes",
     )
+
+
+if __name__ == "__main__":
+    from dit_lesson.commandline import main
+
+    raise SystemExit(main())

@@ -8,10 +8,11 @@ import torch
 
 from dit_lesson.autoencoder import Autoencoder
 from dit_lesson.data import digits
-from dit_lesson.diffusion import alpha_bar, epsilon_loss, linear_betas
+from dit_lesson.diffusion import denoising_loss
 from dit_lesson.experiments import Comparison
 from dit_lesson.experiments.recipes import (
     AUTOENCODER_RECIPE,
+    DDPM,
     RACE_DIT,
     RACE_RECIPE,
     VIT,
@@ -104,7 +105,6 @@ def design_run(recipe: Recipe, start: str, seed: int, design: str) -> dict[str, 
 def held_out(model: DiT, x: torch.Tensor, labels: torch.Tensor, lie: str = "") -> float:
     """The mean loss over four passes through the test digits, told the truth or a lie."""
     generator, lies = (torch.Generator().manual_seed(seed) for seed in (0, 1))
-    alpha_bars = alpha_bar(linear_betas(1000))
     losses = []
     for _ in range(4):
         t = torch.randint(0, 1000, (len(x),), generator=generator)
@@ -117,7 +117,7 @@ def held_out(model: DiT, x: torch.Tensor, labels: torch.Tensor, lie: str = "") -
         def answer(x: torch.Tensor, _: torch.Tensor, y=y, told=told) -> torch.Tensor:  # noqa: ANN001
             return model(x, told, y)
 
-        losses.append(epsilon_loss(answer, x, t, noise, alpha_bars))
+        losses.append(denoising_loss(answer, x, t, noise, DDPM))
     return round(torch.stack(losses).mean().item(), 4)
 
 

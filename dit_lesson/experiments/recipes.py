@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 from dit_lesson.autoencoder import Autoencoder, autoencoder_loss
 from dit_lesson.checkpoints import load_model
 from dit_lesson.data import CAPTION_WORDS, digits, shift_images
-from dit_lesson.diffusion import alpha_bar, epsilon_loss, linear_betas
+from dit_lesson.diffusion import VariancePreserving, denoising_loss, linear_betas
 from dit_lesson.models import DiT, DiTConfig, ViT
 from dit_lesson.training import Recipe, Run
 
@@ -47,6 +47,7 @@ RACE_DIT = DiTConfig(
     num_classes=10,
     learn_sigma=False,
 )
+DDPM = VariancePreserving(linear_betas(1000))
 RACE_RECIPE = Recipe(500, 32, learning_rate=3e-3, ema_decay=0.99, fused=False)
 
 
@@ -99,11 +100,10 @@ def train_dit(recipe: Recipe, seed: int, config: DiTConfig, x: Tensor, y: Tensor
 
 
 def noise_loss(model: Callable, x: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
-    """`epsilon_loss` on DDPM's thousand steps, with times and noise from the generator."""
-    t = torch.randint(0, 1000, (len(x),), generator=generator)
+    """The error of the predicted noise on DDPM's path; times and noise from the generator."""
+    t = DDPM.draw(len(x), generator)
     noise = torch.randn(x.shape, generator=generator)
-    alpha_bars = alpha_bar(linear_betas(1000))
-    return epsilon_loss(lambda x, t: model(x, t, y, generator), x, t, noise, alpha_bars)
+    return denoising_loss(lambda x, t: model(x, t, y, generator), x, t, noise, DDPM)
 
 
 def latents(autoencoder: str) -> dict[str, tuple[Tensor, Tensor]]:

@@ -94,6 +94,10 @@ def shift_images(
     Returns: shifted images, the shape and dtype of images.
     """
     batch, _, height, width = shapes("shift_images", images=(images, "B C H W")).values()
+    require(
+        images.is_floating_point(),
+        f"shift_images: images has dtype {images.dtype}, expected a floating-point dtype",
+    )
     positive("shift_images", max_shift=max_shift)
     require(
         max_shift < min(height, width),

@@ -9,7 +9,7 @@ import torch
 from dit_lesson import experiments
 from dit_lesson.checkpoints import load_model, read_card
 from dit_lesson.experiments import Comparison, __main__, compare, read_result, record, shortened
-from dit_lesson.experiments.comparisons import COMPARISONS
+from dit_lesson.experiments.__main__ import COMPARISONS
 from dit_lesson.experiments.shipped import SHIPPED, make
 from dit_lesson.training import Recipe
 

@@ -1,6 +1,6 @@
-"""Comparisons that chapters print: what noise does to latents, pooling and positions, designs."""
+"""Comparisons that chapters print: what noise does to latents, pooling and positions."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -8,22 +8,16 @@ import torch
 
 from dit_lesson.autoencoder import Autoencoder
 from dit_lesson.data import digits
-from dit_lesson.diffusion import denoising_loss
 from dit_lesson.experiments import Comparison
 from dit_lesson.experiments.recipes import (
     AUTOENCODER_RECIPE,
-    DDPM,
-    RACE_DIT,
-    RACE_RECIPE,
     VIT,
     VIT_RECIPE,
-    latents,
     train_autoencoder,
-    train_dit,
     train_vit,
 )
 from dit_lesson.experiments.shipped import vit_metrics
-from dit_lesson.models import DESIGNS, DiT, ViT
+from dit_lesson.models import ViT
 from dit_lesson.training import Recipe
 
 SEEDS = (0, 1, 2)
@@ -81,46 +75,6 @@ def vit_run(
     return vit_metrics(train_vit(recipe, seed, pool, positions, table))
 
 
-# --- chapter 11: the four designs -------------------------------------------------------------
-
-
-def design_run(recipe: Recipe, start: str, seed: int, design: str) -> dict[str, Any]:
-    """The held-out loss of a design, told the truth, a wrong class, and wrong times.
-
-    A seed fixes the random start, the order of the data, the times and the noise of training.
-    The held-out loss has the same times and the same noise for every run. What a lie costs shows
-    how much a model hears of what it is told.
-    """
-    data = latents("autoencoder-4x4x8")
-    config = replace(RACE_DIT, conditioning=design, embedding_init=start)
-    model = train_dit(recipe, seed, config, *data["train"])
-    return {
-        "test_loss": held_out(model, *data["test"]),
-        "test_loss_wrong_class": held_out(model, *data["test"], "class"),
-        "test_loss_wrong_time": held_out(model, *data["test"], "time"),
-    }
-
-
-@torch.no_grad()
-def held_out(model: DiT, x: torch.Tensor, labels: torch.Tensor, lie: str = "") -> float:
-    """The mean loss over four passes through the test digits, told the truth or a lie."""
-    generator, lies = (torch.Generator().manual_seed(seed) for seed in (0, 1))
-    losses = []
-    for _ in range(4):
-        t = torch.randint(0, 1000, (len(x),), generator=generator)
-        noise = torch.randn(x.shape, generator=generator)
-        wrong_class = (labels + torch.randint(1, 10, labels.shape, generator=lies)) % 10
-        wrong_time = torch.randint(0, 1000, t.shape, generator=lies)
-        y = wrong_class if lie == "class" else labels
-        told = wrong_time if lie == "time" else t
-
-        def answer(x: torch.Tensor, _: torch.Tensor, y=y, told=told) -> torch.Tensor:  # noqa: ANN001
-            return model(x, told, y)
-
-        losses.append(denoising_loss(answer, x, t, noise, DDPM))
-    return round(torch.stack(losses).mean().item(), 4)
-
-
 COMPARISONS = {
     "autoencoder-comparison": Comparison(
         AUTOENCODER_RECIPE,
@@ -143,14 +97,5 @@ COMPARISONS = {
         ),
         vit_run,
         {"arguments": VIT},
-    ),
-    "design-comparison": Comparison(
-        RACE_RECIPE,
-        [
-            {"start": start, "design": design, "seed": seed}
-            for start, seed, design in product(("paper", "unit"), SEEDS, DESIGNS)
-        ],
-        design_run,
-        {"arguments": asdict(RACE_DIT)},
     ),
 }

@@ -67,7 +67,7 @@ def build_model(card: Mapping[str, Any]) -> nn.Module:
     return MODELS[card["model"]](**card["arguments"])
 
 
-def load_model(name: str, directory: Path = WEIGHTS) -> nn.Module:
+def load_model(name: str, directory: Path = WEIGHTS) -> Any:
     """A trained model by its name, in eval mode: `build_model` of its card, with its weights.
 
     Raises: FileNotFoundError for an unknown name; ValueError for damaged weights.

@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -25,9 +25,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from dit_lesson.autoencoder import Autoencoder, autoencoder_loss
-from dit_lesson.checkpoints import load_model, save_weights, write_atomically
+from dit_lesson.checkpoints import load_weights, save_weights, write_atomically
 from dit_lesson.data import Pictures, digits, load_pictures, shift_images
-from dit_lesson.diffusion import Straight, denoising_loss
+from dit_lesson.diffusion import Prediction, Straight, denoising_loss
 from dit_lesson.models import DESIGNS, DIT_CONFIGS, DiT, DiTConfig
 from dit_lesson.sampling import guided, sample
 from dit_lesson.training import Recipe, Run, require_data
@@ -152,7 +152,7 @@ class Training:
         learning_rate = options.learning_rate or learning_rate
         self.recipe = Recipe(options.steps, options.batch_size, learning_rate, ema_decay=ema_decay)
         require_data((self.images, self.labels), options.batch_size)
-        self.predicts = "data" if options.pixels else "velocity"
+        self.predicts: Prediction = "data" if options.pixels else "velocity"
         self.stop_asked = False
 
     def run(self) -> None:
@@ -164,7 +164,7 @@ class Training:
             write_atomically(self.folder / "settings.json", json.dumps(settings, indent=2).encode())
         x = self.images.to(self.device)
         if self.autoencoder is not None:
-            self.autoencoder = self._trained_autoencoder(x).to(self.device)
+            self.autoencoder = self._trained_autoencoder(self.autoencoder.to(self.device), x)
             x = torch.cat([self.autoencoder.to_latents(piece) for piece in x.split(500)])
         data = x, self.labels.to(self.device)
         torch.manual_seed(self.options.seed)
@@ -218,15 +218,16 @@ class Training:
         tiled(x.cpu(), rows).save(self.folder / name)
         loss_curve(run.losses[: run.steps_done].cpu().numpy()).savefig(self.folder / "loss.png")
 
-    def _trained_autoencoder(self, images: Tensor) -> Autoencoder:
+    def _trained_autoencoder(self, model: Autoencoder, images: Tensor) -> Autoencoder:
         """The shipped one for digits; for pictures one that is trained here, once."""
         if not self.options.data:
-            return load_model(SHIPPED_AUTOENCODER)
+            model.load_state_dict(load_weights(SHIPPED_AUTOENCODER))
+            return model.eval()
         if (self.folder / "autoencoder.json").is_file():
-            return load_model("autoencoder", self.folder)
-        model = self.autoencoder.to(self.device)
+            model.load_state_dict(load_weights("autoencoder", self.folder))
+            return model.eval()
 
-        def loss(model: nn.Module, images: Tensor, generator: torch.Generator) -> Tensor:
+        def loss(model: Autoencoder, images: Tensor, generator: torch.Generator) -> Tensor:
             shape = self.config.in_channels, self.config.input_size, self.config.input_size
             noise = torch.randn((len(images), *shape), generator=generator, device=images.device)
             return autoencoder_loss(model, images, noise)
@@ -260,7 +261,7 @@ class Training:
         return replace(self.recipe, steps=max(1, int(self.options.seconds / seconds.item())))
 
     @contextmanager
-    def stopped_by_signals(self) -> Iterator[None]:
+    def stopped_by_signals(self) -> Generator[None]:
         """Ctrl-C and a polite kill ask to stop, and are answered after the step."""
 
         def ask(*_: Any) -> None:

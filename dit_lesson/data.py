@@ -224,7 +224,7 @@ def describe_digits(images: np.ndarray, labels: np.ndarray) -> list[str]:
     Raises: ValueError for images or labels of another kind.
     """
     require(
-        np.shape(labels) == np.shape(images)[:1] and np.isin(labels, range(10)).all(),
+        np.shape(labels) == np.shape(images)[:1] and bool(np.isin(labels, range(10)).all()),
         "describe_digits: labels are no whole numbers from 0 to 9, one for each of the images",
     )
     names = CAPTION_WORDS[5:]

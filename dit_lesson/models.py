@@ -315,7 +315,7 @@ class DiT(nn.Module):
 def _position_table(hidden_size: int, side: int) -> Tensor:
     table = sincos_2d(hidden_size, side, side)
     # torch.tensor, not from_numpy: it obeys `with torch.device("meta")`
-    return torch.tensor(table[None], dtype=torch.float32)
+    return torch.tensor(table, dtype=torch.float32)[None]
 
 
 def _new_y_embedder(config: DiTConfig) -> LabelEmbedder | CaptionEncoder:

@@ -5,7 +5,7 @@
 
 import copy
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ from dit_lesson.checkpoints import load_state, require_fit, save_state
 from dit_lesson.validation import positive, require
 
 Loss = Callable[..., Tensor]
+Tensors = tuple[Tensor, ...] | list[Tensor]
 
 #: On an accelerator, the steps between two looks at the loss: each look waits for the device.
 LOOK = 50
@@ -112,9 +113,9 @@ class Run:
         self.losses = torch.zeros(recipe.steps, device=device)
         self.generator = torch.Generator(device).manual_seed(seed)
         self.order = torch.arange(0, device=device)
-        self.parallel = model
+        self.parallel: nn.Module = model
         if dist.is_initialized():
-            self.parallel = DistributedDataParallel(model, broadcast_buffers=False)
+            self.parallel = DistributedDataParallel(model)
         self.optimizer = torch.optim.AdamW(
             model.parameters(),
             lr=recipe.learning_rate,
@@ -261,10 +262,9 @@ class Run:
         return tuple(values[rows] for values in self.data)
 
     @torch.no_grad()
-    def _move_average(self, average: Sequence[Tensor], weights: Sequence[Tensor], _: Any) -> None:
-        n = self.steps_done
-        decay = min(self.recipe.ema_decay, (1 + n) / (10 + n))
-        torch._foreach_lerp_(average, weights, 1 - decay)
+    def _move_average(self, average: Tensors, weights: Tensors, _: Any) -> None:
+        n, decay = self.steps_done, self.recipe.ema_decay or 0.0
+        torch._foreach_lerp_(average, weights, 1 - min(decay, (1 + n) / (10 + n)))
 
 
 def train(
@@ -301,18 +301,18 @@ class _Share(TorchFunctionMode):
         self.rows = rows
 
     def __torch_function__(
-        self, function: Callable, types: Any, args: tuple = (), kwargs: dict | None = None
+        self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None
     ) -> Any:
         """Draw for all, keep a share; anything but a draw from a generator is left alone."""
         kwargs = kwargs or {}
-        if function not in (torch.rand, torch.randn, torch.randint) or "generator" not in kwargs:
-            return function(*args, **kwargs)
+        if func not in (torch.rand, torch.randn, torch.randint) or "generator" not in kwargs:
+            return func(*args, **kwargs)
         *limits, shape = args if not isinstance(args[-1], int) else (args,)
         axis = list(shape).index(self.rows)
         whole = [
             size * dist.get_world_size() if n == axis else size for n, size in enumerate(shape)
         ]
-        return _own_share(function(*limits, tuple(whole), **kwargs), axis)
+        return _own_share(func(*limits, tuple(whole), **kwargs), axis)
 
 
 def _own_share(values: Tensor, dim: int) -> Tensor:

@@ -51,7 +51,7 @@ def test_a_card_says_the_recipe(name):
 @pytest.mark.parametrize("name", COMPARISONS)
 def test_a_result_is_complete_and_says_the_recipe(name):
     comparison, kept = COMPARISONS[name], read_result(name)
-    head = json.loads(json.dumps(record(comparison.recipe) | comparison.shared))
+    head = json.loads(json.dumps(record(comparison.recipe) | dict(comparison.shared)))
     del head["versions"]
     assert head.items() <= kept.items()
     runs = [{key: run[key] for key in comparison.settings[0]} for run in kept["runs"]]

@@ -44,7 +44,7 @@ def compare(name: str, comparison: Comparison, directory: Path = RESULTS) -> Non
     missing.
     """
     path = directory / f"{name}.json"
-    head = record(comparison.recipe) | comparison.shared
+    head = record(comparison.recipe) | dict(comparison.shared)
     head = json.loads(json.dumps(head))  # tuples become lists, as they are in the file
     result = json.loads(path.read_text()) if path.is_file() else head | {"runs": []}
     runs = result["runs"]

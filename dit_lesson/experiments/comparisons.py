@@ -13,6 +13,8 @@ from dit_lesson.experiments.recipes import (
     AUTOENCODER_RECIPE,
     VIT,
     VIT_RECIPE,
+    Pool,
+    Positions,
     train_autoencoder,
     train_vit,
 )
@@ -68,10 +70,10 @@ def error_by_noise(model: Autoencoder, sizes: tuple[float, ...]) -> list[float]:
 
 
 def vit_run(
-    recipe: Recipe, pool: str, positions: str, sines: float | None, seed: int
+    recipe: Recipe, pool: Pool, positions: Positions, sines: float | None, seed: int
 ) -> dict[str, Any]:
     """Accuracy of a ViT whose table starts, or stays, at a multiple of the sine-cosine table."""
-    table = None if sines is None else sines * ViT(**VIT).pos_embed
+    table = None if sines is None else sines * ViT(**VIT).get_buffer("pos_embed")
     return vit_metrics(train_vit(recipe, seed, pool, positions, table))
 
 

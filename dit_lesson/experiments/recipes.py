@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -16,7 +17,10 @@ from dit_lesson.training import Recipe, Run
 
 MAX_SHIFT = 2  # pixels, of digits in training
 
-VIT = {"patch_size": 7, "hidden_size": 48, "depth": 4, "num_heads": 4}
+Pool = Literal["cls", "mean"]
+Positions = Literal["sincos", "learned", "none"]
+
+VIT: dict[str, Any] = {"patch_size": 7, "hidden_size": 48, "depth": 4, "num_heads": 4}
 VIT_RECIPE = Recipe(2500, batch_size=32, learning_rate=3e-3, weight_decay=0.05, fused=False)
 
 AUTOENCODER_RECIPE = Recipe(1500, batch_size=64, learning_rate=4e-3, fused=False)
@@ -71,8 +75,8 @@ def train_autoencoder(
 def train_vit(
     recipe: Recipe,
     seed: int,
-    pool: str = "cls",
-    positions: str = "sincos",
+    pool: Pool = "cls",
+    positions: Positions = "sincos",
     table: Tensor | None = None,
 ) -> ViT:
     """A ViT that names the training digits.
@@ -86,7 +90,7 @@ def train_vit(
     torch.manual_seed(seed)
     model = ViT(**VIT, pool=pool, positions=positions)
     if table is not None:
-        model.pos_embed.data.copy_(table)
+        model.state_dict()["pos_embed"].copy_(table)
     Run(model, loss, digits("train", 28), recipe, seed).complete()
     return model
 

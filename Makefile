@@ -4,7 +4,7 @@ BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 READY := .venv/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lab notebooks text train bench mutants clean
+.PHONY: help book test lab notebooks text train race bench mutants clean
 
 help:  ## explain the commands
 	@sed -n 's/^\([a-z]*\):.*  ## /  make \1@/p' Makefile | awk -F@ '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -35,8 +35,11 @@ notebooks: $(READY)  ## run the chapters and store their outputs (one: make note
 text: $(READY)  ## write the chapters as Markdown text, to edit them (one: make text ONLY=09)
 	@$(BIN)/python -m tools.chapters text $(ONLY)
 
-train: $(READY)  ## train again the weights that ship with the package (about twenty-five minutes)
-	@$(BIN)/python -m dit_lesson.weights.make_weights
+train: $(READY)  ## train again what ships with the package (half an hour; one: make train ONLY=vit)
+	@$(BIN)/python -m dit_lesson.experiments $(ONLY)
+
+race: $(READY)  ## the race of the four designs: the runs that its result lacks
+	@$(BIN)/python -m dit_lesson.experiments design-comparison
 
 bench: $(READY)  ## time the four designs beside diffusers' model, and the figures in the built book
 	@$(BIN)/python -m tools.bench_designs

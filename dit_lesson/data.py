@@ -1,12 +1,17 @@
-"""The digits that ship with the package: real, small, and split the same way everywhere."""
+"""What models learn from: the digits that ship with the package, or a folder of pictures."""
 
 import hashlib
 import io
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+from torch.nn.functional import pad
 
-from dit_lesson.validation import require
+from dit_lesson.validation import positive, require, shapes
 
 DIGITS = Path(__file__).parent / "digits" / "digits.npz"
 SHA256 = "246e0c30eeea57c8d0037d3f38c8e00651ec204cc61b8022563e9aeeb9d756f4"
@@ -62,6 +67,115 @@ def scale_digits(images: np.ndarray, size: int = 28) -> np.ndarray:
     return np.pad(scaled, [(0, 0), (0, 0), (frame, frame), (frame, frame)], constant_values=-1)
 
 
+def digits(split: str = "train", size: int = 28) -> tuple[Tensor, Tensor]:
+    """`load_digits`, scaled by `scale_digits`, as tensors: what a training run takes.
+
+    Args:
+        split: "train" or "test".
+        size: the side of the images in pixels, 28 or more and even.
+    Returns: images (n, 1, size, size) float32 in [-1, 1]; labels (n,) int64.
+    """
+    images, labels = load_digits(split)
+    return torch.from_numpy(scale_digits(images, size)), torch.from_numpy(labels)
+
+
+def shift_images(
+    images: Tensor, max_shift: int, generator: torch.Generator, background: float = -1.0
+) -> Tensor:
+    r"""$y_{b,c,i,j} = x_{b,c,i+u_b,j+v_b}$ with u, v whole numbers from -max_shift to max_shift.
+
+    Moves every image by its own random offset; what comes in from outside is ``background``.
+
+    Args:
+        images: (B, C, H, W).
+        max_shift: in pixels, less than H and W.
+        generator: the source of the offsets, on the device of the images.
+        background: the value of what comes in.
+    Returns: shifted images, the shape and dtype of images.
+    """
+    batch, _, height, width = shapes("shift_images", images=(images, "B C H W")).values()
+    require(
+        images.is_floating_point(),
+        f"shift_images: images has dtype {images.dtype}, expected a floating-point dtype",
+    )
+    positive("shift_images", max_shift=max_shift)
+    require(
+        max_shift < min(height, width),
+        f"shift_images: max_shift is {max_shift}, expected less than the image side "
+        f"{min(height, width)}",
+    )
+    padded = pad(images, [max_shift] * 4, value=background)
+    device = images.device
+    offsets = torch.randint(0, 2 * max_shift + 1, (2, batch, 1), generator=generator, device=device)
+    rows = (torch.arange(height, device=device) + offsets[0])[:, :, None]
+    columns = (torch.arange(width, device=device) + offsets[1])[:, None, :]
+    samples = torch.arange(batch, device=device)[:, None, None]
+    # indices around the channel axis put it last: (B, H, W, C)
+    return padded[samples, :, rows, columns].permute(0, 3, 1, 2)
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """A folder of pictures as tensors: images (n, C, size, size) in [-1, 1], labels (n,)."""
+
+    images: Tensor
+    labels: Tensor
+    classes: tuple[str, ...]
+
+
+def load_pictures(folder: str | Path, size: int = 32) -> Pictures:
+    """The reader's own pictures: each subfolder is a class, in the order of their names.
+
+    A picture of any shape is turned upright, cropped to the square in its middle and scaled to
+    size x size pixels. If all are grey there is one channel, else all are taken as RGB. Names
+    that begin with a dot are passed over.
+
+    Args:
+        folder: with one or more subfolders that hold pictures and nothing else.
+        size: the side of the result in pixels.
+    Raises: FileNotFoundError for a folder that is not there; ValueError for one without
+    subfolders, for an empty class, and for a file that is no picture, each by its name.
+    """
+    folder = Path(folder)
+    positive("load_pictures", size=size)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"load_pictures: there is no folder {folder}")
+    classes = [path for path in _visible(folder) if path.is_dir()]
+    require(
+        len(classes) > 0,
+        f"load_pictures: {folder} has no subfolders, expected one for each class of pictures",
+    )
+    pictures, labels = [], []
+    for label, path in enumerate(classes):
+        files = _visible(path)
+        require(len(files) > 0, f"load_pictures: the class {path.name} is empty in {folder}")
+        pictures += [_read_picture(file, size) for file in files]
+        labels += [label] * len(files)
+    if any(picture.mode == "RGB" for picture in pictures):
+        pictures = [picture.convert("RGB") for picture in pictures]
+    pixels = np.stack([np.atleast_3d(np.asarray(picture)) for picture in pictures])
+    images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return Pictures(images, torch.tensor(labels), tuple(path.name for path in classes))
+
+
+def _visible(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def _read_picture(file: Path, size: int) -> Image.Image:
+    """One picture, a square of size x size pixels, grey ("L") or in colour ("RGB")."""
+    try:
+        with Image.open(file) as picture:
+            upright = ImageOps.exif_transpose(picture)
+            mode = "L" if upright.mode in ("1", "L", "LA", "I", "I;16", "F") else "RGB"
+            return ImageOps.fit(upright.convert(mode), (size, size), Image.Resampling.LANCZOS)
+    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(
+            f"load_pictures: {file.name} in the class {file.parent.name} is no picture that can "
+            f"be read ({type(error).__name__})"
+        ) from error
+
+
 #: The words of `describe_digits`, in the order in which a caption uses them.
 CAPTION_WORDS = (
     *("a", "thin", "bold", "upright", "tilted"),
@@ -110,7 +224,7 @@ def describe_digits(images: np.ndarray, labels: np.ndarray) -> list[str]:
     Raises: ValueError for images or labels of another kind.
     """
     require(
-        np.shape(labels) == np.shape(images)[:1] and np.isin(labels, range(10)).all(),
+        np.shape(labels) == np.shape(images)[:1] and bool(np.isin(labels, range(10)).all()),
         "describe_digits: labels are no whole numbers from 0 to 9, one for each of the images",
     )
     names = CAPTION_WORDS[5:]

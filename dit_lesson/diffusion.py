@@ -260,7 +260,7 @@ class VariancePreserving:
 
     def draw(self, n: int, generator: torch.Generator) -> Tensor:
         """Every step is as likely as any other. Source: DiT, section 3.1."""
-        return torch.randint(0, len(self.betas), (n,), generator=generator)
+        return torch.randint(0, len(self.betas), (n,), generator=generator, device=generator.device)
 
     def times(self, num_steps: int) -> Tensor:
         """From T - 1 in ``num_steps`` nearly equal steps to -1, (num_steps + 1,) whole numbers."""
@@ -305,9 +305,10 @@ class Straight:
 
     def draw(self, n: int, generator: torch.Generator) -> Tensor:
         """Times (n,) for training."""
+        device = generator.device
         if self.spread is None:
-            return torch.rand(n, generator=generator)
-        return torch.sigmoid(self.spread * torch.randn(n, generator=generator))
+            return torch.rand(n, generator=generator, device=device)
+        return torch.sigmoid(self.spread * torch.randn(n, generator=generator, device=device))
 
     def times(self, num_steps: int) -> Tensor:
         """``num_steps`` equal steps from noise to data, (num_steps + 1,) real numbers."""

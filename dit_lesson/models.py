@@ -1,16 +1,11 @@
 r"""The whole models: `ViT`, which names a digit, and `DiT`, which paints one."""
 
-import pickle
-from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from dit_lesson.blocks import (
@@ -27,7 +22,7 @@ from dit_lesson.embeddings import CaptionEncoder, LabelEmbedder, TimestepEmbedde
 from dit_lesson.norms import Modulation
 from dit_lesson.patches import PatchEmbed, unpatchify
 from dit_lesson.positions import sincos_2d
-from dit_lesson.validation import divides, one_of, positive, require, shapes, within
+from dit_lesson.validation import divides, one_of, positive, shapes, within
 
 Conditioning = Literal["in-context", "cross-attention", "adaln", "adaln-zero"]
 
@@ -316,67 +311,11 @@ class DiT(nn.Module):
         patches = self.final_layer(tokens, c)  # (B, N, p * p * out_channels)
         return unpatchify(patches, config.patch_size, size, size)  # (B, out_channels, I, I)
 
-    def load_released(self, path: str | Path) -> Self:
-        """Take the weights of a ``.pt`` or ``.safetensors`` file, all of them or none.
-
-        The file holds a state dict, or a training checkpoint with the state dict under "ema"
-        (preferred) or "model". Only tensors are read from a ``.pt``, no code is run. ``pos_embed``
-        may be absent.
-
-        Returns: the model itself.
-        Raises: FileNotFoundError; ValueError, naming the first key that does not fit.
-        """
-        path = Path(path)
-        if not path.is_file():
-            raise FileNotFoundError(f"load_released: there is no file {path}")
-        given = _read_state(path)
-        expected = self.state_dict()
-        given.setdefault("pos_embed", expected["pos_embed"])
-        for key in (*expected, *given):
-            require(
-                key in given, f"load_released: {path.name} has no {key}, which this model needs"
-            )
-            require(
-                key in expected,
-                f"load_released: {path.name} holds {key}, which this model does not have",
-            )
-            require(
-                given[key].shape == expected[key].shape,
-                f"load_released: {key} has shape {tuple(given[key].shape)} in {path.name}, "
-                f"expected {tuple(expected[key].shape)}",
-            )
-        self.load_state_dict(given)
-        return self
-
-
-def _read_state(path: Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint by name."""
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        # a training checkpoint also holds its command line, which is plain data
-        with torch.serialization.safe_globals([Namespace]):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError(
-            f"load_released: {path.name} is no file of weights ({type(error).__name__}), expected "
-            "a state dict as .pt or .safetensors"
-        ) from error
-    for wrapper in ("ema", "model"):
-        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
-            content = content[wrapper]
-            break
-    require(
-        isinstance(content, dict) and all(isinstance(v, Tensor) for v in content.values()),
-        f"load_released: {path.name} holds no state dict, expected tensors by name",
-    )
-    return dict(content)
-
 
 def _position_table(hidden_size: int, side: int) -> Tensor:
     table = sincos_2d(hidden_size, side, side)
     # torch.tensor, not from_numpy: it obeys `with torch.device("meta")`
-    return torch.tensor(table[None], dtype=torch.float32)
+    return torch.tensor(table, dtype=torch.float32)[None]
 
 
 def _new_y_embedder(config: DiTConfig) -> LabelEmbedder | CaptionEncoder:

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from dit_lesson.autoencoder import Autoencoder, autoencoder_loss, kl_divergence, sample_latents
+from dit_lesson.checkpoints import load_weights, read_card
 from dit_lesson.data import load_digits, scale_digits
-from dit_lesson.training import load_weights, read_card
 
 
 def build(downsample=4, **options):

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 from dit_lesson import data
-from dit_lesson.data import load_digits, scale_digits
+from dit_lesson.data import digits, load_digits, load_pictures, scale_digits, shift_images
 
 
 @pytest.mark.parametrize(("split", "per_class"), [("train", 400), ("test", 100)])
@@ -121,3 +123,133 @@ def test_captions_of_the_digits_use_every_word_often():
 def test_captions_refuse(images, labels, sentence):
     with pytest.raises(ValueError, match=sentence):
         data.describe_digits(images, np.array(labels))
+
+
+def test_digits_are_tensors_of_the_scaled_digits():
+    images, labels = digits("test", 32)
+    expected, classes = load_digits("test")
+    assert torch.equal(images, torch.from_numpy(scale_digits(expected, 32)))
+    assert torch.equal(labels, torch.from_numpy(classes)) and labels.dtype == torch.int64
+
+
+# --- shifts -------------------------------------------------------------------------------
+
+
+def test_every_shift_is_a_whole_offset_and_all_of_them_occur():
+    image = torch.full((1, 1, 7, 7), -1.0)
+    image[0, 0, 3, 3] = 1.0
+    moved = shift_images(image.repeat(500, 1, 1, 1), 2, torch.Generator().manual_seed(0))
+    assert moved.shape == (500, 1, 7, 7)
+    assert (moved.sum(dim=(1, 2, 3)) == image.sum()).all()
+    places = {tuple(p[1:]) for p in (moved[:, 0] == 1).nonzero().tolist()}
+    assert places == {(row, column) for row in range(1, 6) for column in range(1, 6)}
+
+
+def test_what_comes_in_is_background_and_channels_move_together():
+    image = torch.arange(2 * 25.0).reshape(1, 2, 5, 5)
+    moved = shift_images(image.repeat(50, 1, 1, 1), 1, torch.Generator().manual_seed(0), -7.0)
+    inside = moved[:, :, 1:-1, 1:-1]
+    assert (inside[:, 1] - inside[:, 0] == 25).all()
+    assert -7.0 in moved and moved.max() == 49.0
+
+
+IMAGES = torch.zeros(2, 1, 4, 4)
+G = torch.Generator()
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda: shift_images(IMAGES[0], 1, G), "shift_images: images has shape"),
+        (lambda: shift_images(IMAGES[:0], 1, G), "shift_images: images is empty"),
+        (lambda: shift_images(IMAGES.int(), 1, G), "shift_images: images has dtype"),
+        (lambda: shift_images(IMAGES, 0, G), "shift_images: max_shift is 0"),
+        (lambda: shift_images(IMAGES, 4, G), "shift_images: max_shift is 4, expected less than"),
+    ],
+)
+def test_wrong_shifts_get_one_sentence(call, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        call()
+
+
+# --- pictures of one's own ----------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("b", "a"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "a" / ".hidden").write_text("not looked at")
+    (tmp_path / "notes.txt").write_text("beside the classes, not in one")
+    return tmp_path
+
+
+def save(path, pixels, **options):
+    Image.fromarray(np.asarray(pixels, dtype=np.uint8)).save(path, **options)
+
+
+def test_pictures_are_cropped_to_the_middle_scaled_and_in_the_order_of_their_names(folder):
+    wide = np.zeros((8, 16))
+    wide[:, 4:12] = 255  # the square in the middle is white
+    save(folder / "b" / "wide.png", wide)
+    save(folder / "b" / "tall.jpg", wide.T)
+    save(folder / "a" / "grey.png", np.full((5, 5), 51))
+    pictures = load_pictures(folder, size=4)
+    assert pictures.classes == ("a", "b") and pictures.labels.tolist() == [0, 1, 1]
+    assert pictures.images.shape == (3, 1, 4, 4) and pictures.images.dtype == torch.float32
+    torch.testing.assert_close(pictures.images[0], torch.full((1, 4, 4), 51 / 127.5 - 1))
+    assert (pictures.images[1:, :, 1:-1, 1:-1] > 0.9).all()
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "CMYK"])
+def test_one_picture_in_colour_makes_three_channels_of_all(folder, mode):
+    red = Image.new("RGB", (6, 6), (255, 0, 0)).convert(mode)
+    red.save(folder / "b" / ("red.jpg" if mode == "CMYK" else "red.png"))
+    save(folder / "a" / "grey.png", np.full((6, 6), 255))
+    images = load_pictures(folder, size=6).images
+    assert images.shape == (2, 3, 6, 6) and (images[0] == 1).all()
+    torch.testing.assert_close(images[1, :, 3, 3], torch.tensor([1.0, -1, -1]), atol=0.03, rtol=0)
+
+
+def test_a_picture_that_lies_on_its_side_is_turned_upright(folder):
+    pixels = np.zeros((6, 6))
+    pixels[:, :3] = 255
+    turned = Image.Exif()
+    turned[0x0112] = 6  # turn it by a quarter to see it upright
+    save(folder / "a" / "x.png", pixels, exif=turned)
+    save(folder / "b" / "y.png", pixels)
+    images = load_pictures(folder, size=6).images[:, 0]
+    assert torch.equal(images[0], images[1].rot90(-1))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error", "sentence"),
+    [
+        (lambda f: None, ValueError, "load_pictures: the class a is empty in"),
+        (lambda f: f.joinpath("a", "x.png").write_text("x"), ValueError,
+         "load_pictures: x.png in the class a is no picture that can be read"),
+        (lambda f: (f / "a" / "deep").mkdir(), ValueError, "deep in the class a is no picture"),
+        (lambda f: [(f / name).rmdir() for name in "b"] + [(f / "a").rename(f / ".a")],
+         ValueError, "has no subfolders, expected one for each class"),
+    ],
+)  # fmt: skip
+def test_a_folder_that_does_not_fit_gets_one_sentence(folder, spoil, error, sentence):
+    spoil(folder)
+    with pytest.raises(error, match=sentence):
+        load_pictures(folder)
+
+
+def test_a_picture_that_was_cut_off_gets_one_sentence(folder):
+    for name in ("a", "b"):
+        save(folder / name / "x.png", np.random.default_rng(0).integers(0, 255, (40, 40)))
+    path = folder / "b" / "x.png"
+    path.write_bytes(path.read_bytes()[:600])
+    with pytest.raises(ValueError, match="x.png in the class b is no picture that can be read"):
+        load_pictures(folder)
+
+
+def test_a_folder_that_is_not_there_gets_one_sentence(tmp_path):
+    with pytest.raises(FileNotFoundError, match="load_pictures: there is no folder"):
+        load_pictures(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="load_pictures: size is 0"):
+        load_pictures(tmp_path, size=0)

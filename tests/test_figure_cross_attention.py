@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from dit_lesson.checkpoints import WEIGHTS, load_weights
 from dit_lesson.figures import cross_attention
 from dit_lesson.figures.cross_attention import CrossAttentionFigure
-from dit_lesson.training import WEIGHTS, load_weights
 from tests import javascript
 from tests.browser import browser, site
 from tests.test_figures_page import live_figures, open_page, table_rows

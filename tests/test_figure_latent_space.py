@@ -7,8 +7,8 @@ from playwright.sync_api import expect
 from torch.nn import functional as F
 
 from dit_lesson.autoencoder import Autoencoder
+from dit_lesson.checkpoints import load_weights
 from dit_lesson.figures.latent_space import LatentSpaceFigure, constants, decoder, greyness
-from dit_lesson.training import load_weights
 from tests import javascript
 from tests.browser import BOOK
 from tests.test_figures_page import browser, control, open_page, site

@@ -1,11 +1,9 @@
 """The whole models: identity and zero at the start, what learns when, released names, refusals."""
 
-import argparse
 from itertools import product
 
 import pytest
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
 from dit_lesson.attention import attention_maps
@@ -271,88 +269,6 @@ def released_names(depth):
 
 def test_parameters_carry_the_released_names():
     assert set(make().state_dict()) == released_names(SMALL["depth"])
-
-
-@pytest.mark.parametrize("wrapper", [None, "ema", "model"])
-@pytest.mark.parametrize("with_positions", [True, False])
-def test_released_weights_load_from_pt(tmp_path, wrapper, with_positions):
-    source, target = wake(make()), make(seed=1)
-    state = source.state_dict()
-    if not with_positions:
-        del state["pos_embed"]
-    content = {wrapper: state, "args": argparse.Namespace(lr=1e-4)} if wrapper else state
-    torch.save(content, tmp_path / "weights.pt")
-    assert target.load_released(tmp_path / "weights.pt") is target
-    assert torch.equal(target(*batch()), source(*batch())) and target(*batch()).any()
-
-
-def test_the_average_is_preferred_to_the_raw_weights(tmp_path):
-    average, raw, target = wake(make()), wake(make(), seed=8), make()
-    content = {"model": raw.state_dict(), "ema": average.state_dict()}
-    torch.save(content, tmp_path / "weights.pt")
-    assert torch.equal(target.load_released(tmp_path / "weights.pt")(*batch()), average(*batch()))
-
-
-def test_released_weights_load_from_safetensors(tmp_path):
-    source, target = wake(make()), make(seed=1)
-    save_file(source.state_dict(), tmp_path / "weights.safetensors")
-    target.load_released(str(tmp_path / "weights.safetensors"))
-    assert torch.equal(target(*batch()), source(*batch()))
-
-
-class Trap:
-    """Unpickled by the unwary, it runs code."""
-
-    def __reduce__(self):
-        return (eval, ("1 / 0",))
-
-
-def shorter(state):
-    return {k: v for k, v in state.items() if k != "blocks.1.mlp.fc2.bias"}
-
-
-WRONG_FILES = {
-    "missing": (shorter, "weights.pt has no blocks.1.mlp.fc2.bias, which this model needs"),
-    "extra": (
-        lambda state: state | {"blocks.3.attn.qkv.bias": torch.zeros(96)},
-        "weights.pt holds blocks.3.attn.qkv.bias, which this model does not have",
-    ),
-    "shape": (
-        lambda state: state | {"t_embedder.mlp.2.bias": torch.zeros(33)},
-        r"t_embedder.mlp.2.bias has shape \(33,\) in weights.pt, expected \(32,\)",
-    ),
-    "positions": (
-        lambda state: state | {"pos_embed": torch.zeros(1, 64, 32)},
-        r"pos_embed has shape \(1, 64, 32\) in weights.pt, expected \(1, 16, 32\)",
-    ),
-    "no dict": (lambda state: list(state.values()), "weights.pt holds no state dict"),
-    "no tensors": (lambda state: {"epoch": 3}, "weights.pt holds no state dict"),
-    "code": (lambda state: {"x": Trap()}, r"weights.pt is no file of weights \(UnpicklingError\)"),
-}
-
-
-@pytest.mark.parametrize("case", WRONG_FILES)
-def test_a_wrong_file_gets_a_sentence_and_changes_nothing(tmp_path, case):
-    change, sentence = WRONG_FILES[case]
-    model = make()
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    torch.save(change(wake(make()).state_dict()), tmp_path / "weights.pt")
-    with pytest.raises(ValueError, match=f"load_released: {sentence}"):
-        model.load_released(tmp_path / "weights.pt")
-    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-
-
-@pytest.mark.parametrize("name", ["weights.pt", "weights.safetensors"])
-@pytest.mark.parametrize("content", [b"", b"not weights at all, but long enough to be read"])
-def test_a_damaged_file_gets_a_sentence(tmp_path, name, content):
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(ValueError, match=f"load_released: {name} is no file of weights"):
-        make().load_released(tmp_path / name)
-
-
-def test_a_missing_file_gets_a_sentence(tmp_path):
-    with pytest.raises(FileNotFoundError, match="load_released: there is no file"):
-        make().load_released(tmp_path / "nowhere.pt")
 
 
 # --- refusals -----------------------------------------------------------------------------

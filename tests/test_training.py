@@ -1,18 +1,27 @@
-"""The training loop, the shifts, and the weights on disk."""
+"""The run: what a step does, and that a run that was saved goes on bit for bit."""
 
-import json
+import multiprocessing
+import os
+import random
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 from torch import nn
 
-from dit_lesson.data import load_digits, scale_digits
-from dit_lesson.models import ViT
-from dit_lesson.training import load_weights, read_card, save_weights, shift_images, train
+from dit_lesson.checkpoints import load_state
+from dit_lesson.data import shift_images
+from dit_lesson.models import DiT, DiTConfig
+from dit_lesson.training import Recipe, Run, train
 
 X = torch.randn(64, 3, generator=torch.Generator().manual_seed(0))
 Y = X @ torch.tensor([[1.0], [-2.0], [0.5]])
+RECIPE = Recipe(steps=20, batch_size=24, learning_rate=0.01, weight_decay=0.1, ema_decay=0.9)
 
 
 def squared_error(model, x, y, generator):
@@ -64,114 +73,301 @@ def test_rows_stay_together_and_every_row_comes_once_per_pass():
     assert not torch.equal(torch.cat(seen[:3]), torch.cat(seen[3:]))
 
 
-def test_average_ends_between_start_and_plain_weights():
-    plain, averaged = fit(steps=30)[0], fit(steps=30, ema_decay=0.999)[0]
-    torch.manual_seed(0)
-    start = nn.Linear(3, 1)
-    to_start = (averaged.weight - start.weight).norm()
-    assert 0 < to_start < (plain.weight - start.weight).norm()
+@pytest.mark.parametrize("fused", [False, True])
+def test_three_steps_are_those_of_the_equations(fused):
+    """AdamW, the rate, clipping and the average, written out for one number."""
+    recipe = Recipe(3, 1, learning_rate=0.1, weight_decay=0.5, ema_decay=0.15, fused=fused)
+    gradients = [0.5, -4.0, 0.25]
+    model = nn.Linear(1, 1, bias=False).double()
+    theta = average = model.weight.item()
+    m = v = 0.0
+    for n, gradient in enumerate(np.clip(gradients, -1, 1)):  # of one number, the norm is |g|
+        rate = 0.1 * (0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * n / 3)))
+        m, v = 0.9 * m + 0.1 * gradient, 0.99 * v + 0.01 * gradient**2
+        hat_m, hat_v = m / (1 - 0.9 ** (n + 1)), v / (1 - 0.99 ** (n + 1))
+        theta += -rate * 0.5 * theta - rate * hat_m / (np.sqrt(hat_v) + 1e-8)
+        d = min(0.15, (1 + n) / (10 + n))
+        average = d * average + (1 - d) * theta
+
+    run = Run(model, lambda model, x, _: (model.weight * gradients[run.steps_done]).sum(),
+              (torch.zeros(1, 1),), recipe, seed=0)  # fmt: skip
+    list(run.walk())
+    assert model.weight.item() == pytest.approx(theta, rel=1e-6)
+    run.finish()
+    assert model.weight.item() == pytest.approx(average, rel=1e-6)
+
+
+def test_the_rate_rises_for_a_tenth_of_the_steps_and_ends_near_one_percent():
+    recipe = Recipe(steps=1000, batch_size=1, learning_rate=2.0)
+    rates = [recipe.rate(n) for n in range(1000)]
+    assert rates[0] == pytest.approx(0.02) and np.argmax(rates) == 99
+    assert rates[50] == pytest.approx(2 * 0.51 * (0.01 + 0.99 * 0.5 * (1 + np.cos(0.05 * np.pi))))
+    assert rates[500] == pytest.approx(2 * (0.01 + 0.99 / 2))
+    assert rates[999] == pytest.approx(0.02, rel=1e-3)
 
 
 def test_silent_unless_asked(capfd):
     fit(steps=3)
     assert capfd.readouterr() == ("", "")
-    fit(steps=3, progress=True)
-    assert "3/3" in capfd.readouterr().err
+    fit(steps=60, progress=True)
+    shown = capfd.readouterr().err
+    assert "60/60" in shown and "loss=" in shown
 
 
-# --- shifts -------------------------------------------------------------------------------
+def test_a_snapshot_is_what_finish_would_leave_and_changes_nothing():
+    run = noise_run()
+    for _ in range(5):
+        run.step()
+    taken = run.snapshot()
+    assert not taken.training and run.model.training
+    run.finish()
+    assert_same(taken.state_dict(), run.model.state_dict())
 
 
-def test_every_shift_is_a_whole_offset_and_all_of_them_occur():
-    image = torch.full((1, 1, 7, 7), -1.0)
-    image[0, 0, 3, 3] = 1.0
-    moved = shift_images(image.repeat(500, 1, 1, 1), 2, torch.Generator().manual_seed(0))
-    assert moved.shape == (500, 1, 7, 7)
-    assert (moved.sum(dim=(1, 2, 3)) == image.sum()).all()
-    places = {tuple(p[1:]) for p in (moved[:, 0] == 1).nonzero().tolist()}
-    assert places == {(row, column) for row in range(1, 6) for column in range(1, 6)}
+# --- saved and resumed --------------------------------------------------------------------
 
 
-def test_what_comes_in_is_background_and_channels_move_together():
-    image = torch.arange(2 * 25.0).reshape(1, 2, 5, 5)
-    moved = shift_images(image.repeat(50, 1, 1, 1), 1, torch.Generator().manual_seed(0), -7.0)
-    inside = moved[:, :, 1:-1, 1:-1]
-    assert (inside[:, 1] - inside[:, 0] == 25).all()
-    assert -7.0 in moved and moved.max() == 49.0
+def noise_loss(model, x, y, generator):
+    """Draws of every kind: shifts, times, noise, and the label dropout of the model."""
+    x = shift_images(x, 1, generator)
+    t = torch.randint(0, 1000, (len(x),), generator=generator, device=x.device)
+    noise = torch.randn(x.shape, generator=generator, device=x.device)
+    u = torch.rand(len(x), generator=generator, device=x.device)[:, None, None, None]
+    return ((model((1 - u) * x + u * noise, t, y, generator) - noise) ** 2).mean()
 
 
-# --- weights on disk ----------------------------------------------------------------------
+def small_dit(dtype=torch.float32):
+    torch.manual_seed(0)
+    size = {"input_size": 4, "patch_size": 2, "in_channels": 2, "num_classes": 3}
+    config = DiTConfig(**size, hidden_size=16, depth=1, num_heads=2, learn_sigma=False)
+    return DiT(config).to(dtype)
+
+
+def small_data(dtype=torch.float32):
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(50, 2, 4, 4, generator=generator, dtype=dtype), torch.arange(50) % 3
+
+
+def noise_run(recipe=RECIPE, dtype=torch.float32):
+    return Run(small_dit(dtype), noise_loss, small_data(dtype), recipe, seed=3)
+
+
+def assert_same(one, other):
+    assert one.keys() == other.keys()
+    for key, value in one.items():
+        assert torch.equal(value, other[key]), key
+
+
+@pytest.mark.parametrize("stop", [1, 2, 7, 19, 20])
+def test_a_resumed_run_goes_on_bit_for_bit(tmp_path, stop):
+    """Two batches a pass, so that runs are cut inside a pass and between two."""
+    whole = noise_run()
+    expected = (list(whole.walk()), whole.finish())
+    run = noise_run()
+    for _ in range(stop):
+        run.step()
+    run.save(tmp_path / "run.pt")
+    torch.manual_seed(99)
+    again = Run.resume(tmp_path / "run.pt", small_dit(), noise_loss, small_data())
+    assert list(again.walk()) == expected[0][stop:]
+    np.testing.assert_array_equal(again.finish(), expected[1])
+    assert_same(again.model.state_dict(), whole.model.state_dict())
+
+
+def test_saving_changes_nothing_in_the_run(tmp_path):
+    whole, run = noise_run(), noise_run()
+    for n in run.walk():
+        run.save(tmp_path / f"{n % 2}.pt")
+    list(whole.walk())
+    assert_same(whole.model.state_dict(), run.model.state_dict())
 
 
 @pytest.fixture
 def saved(tmp_path):
-    torch.manual_seed(0)
-    model = nn.Linear(3, 2)
-    save_weights(model, "small", {"seed": 0}, tmp_path)
-    return model, tmp_path
+    run = noise_run()
+    run.step()
+    run.save(tmp_path / "run.pt")
+    return run, tmp_path / "run.pt"
 
 
-def test_weights_return_within_float16_and_the_card_says_what_they_are(saved):
-    model, directory = saved
-    state = load_weights("small", directory)
-    assert {value.dtype for value in state.values()} == {torch.float32}
-    torch.testing.assert_close(state, dict(model.state_dict()), rtol=1e-3, atol=1e-6)
-    card = read_card("small", directory)
-    assert card["seed"] == 0 and card["parameters"] == 8 and len(card["sha256"]) == 64
-    assert card["versions"]["torch"] == torch.__version__
+def test_a_full_disk_leaves_the_old_state(saved, monkeypatch):
+    run, path = saved
+    before = path.read_bytes()
+    run.step()
+
+    def no_space(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", no_space)
+    with pytest.raises(OSError, match="No space left"):
+        run.save(path)
+    assert path.read_bytes() == before and list(path.parent.iterdir()) == [path]
 
 
-def test_saving_twice_gives_the_same_bytes(saved):
-    model, directory = saved
-    before = (directory / "small.safetensors").read_bytes()
-    save_weights(model, "small", {"seed": 0}, directory)
-    assert (directory / "small.safetensors").read_bytes() == before
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_device_that_is_full_is_an_error_and_no_file(saved, monkeypatch):
+    run, path = saved
+    before = path.read_bytes()
+    (path.parent / f".{path.name}.partial").symlink_to("/dev/full")
+    run.step()
+    with pytest.raises(OSError, match="No space left"):
+        run.save(path)
+    assert path.read_bytes() == before and list(path.parent.iterdir()) == [path]
 
 
-def test_damaged_weights_get_one_sentence(saved):
-    _, directory = saved
-    path = directory / "small.safetensors"
-    content = bytearray(path.read_bytes())
-    content[-1] ^= 1
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match="load_weights: small.safetensors is damaged: its sha256"):
-        load_weights("small", directory)
-    path.unlink()
-    with pytest.raises(FileNotFoundError, match="small.safetensors is missing; `make train`"):
-        load_weights("small", directory)
+def test_a_loss_that_is_not_finite_stops_and_leaves_the_last_good_state(saved):
+    run, path = saved
+    before = path.read_bytes()
+    run.loss = lambda *_: run.model.final_layer.linear.bias.sum() * torch.nan
+    with pytest.raises(ValueError, match="train: loss is nan at step 1, expected a finite number"):
+        run.step()
+    run.steps_done += 1  # as on an accelerator, where not every step is looked at
+    with pytest.raises(ValueError, match="train: loss is nan at step 1"):
+        run.save(path)
+    assert path.read_bytes() == before
 
 
-def test_a_file_that_is_no_safetensors_gets_one_sentence(saved):
-    _, directory = saved
-    (directory / "small.safetensors").write_bytes(b"")
-    card = read_card("small", directory)
-    empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-    (directory / "small.json").write_text(json.dumps(card | {"sha256": empty}))
-    with pytest.raises(ValueError, match="small.safetensors is no safetensors file"):
-        load_weights("small", directory)
+def other_width():
+    return DiT(DiTConfig(4, 2, 2, hidden_size=8, depth=1, num_heads=2, num_classes=3))
 
 
-def test_an_unknown_name_lists_the_known_ones(saved):
-    with pytest.raises(FileNotFoundError, match="name is 'smal', expected one of: small"):
-        load_weights("smal", saved[1])
+@pytest.mark.parametrize(
+    ("model", "data", "sentence"),
+    [
+        (other_width, small_data, "Run.resume: .* has shape .* in run.pt, expected"),
+        (lambda: nn.Linear(2, 2), small_data, "Run.resume: run.pt has no weight"),
+        (small_dit, lambda: (X, Y), "Run.resume: run.pt was saved by a run on other data"),
+    ],
+)
+def test_another_model_or_other_data_are_refused(saved, model, data, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        Run.resume(saved[1], model(), noise_loss, data())
 
 
-def test_shipped_vit_names_held_out_digits_as_its_card_says():
-    card = read_card("vit")
-    model = ViT(**card["arguments"])
-    model.load_state_dict(load_weights("vit"))
-    images, labels = load_digits("test")
-    with torch.no_grad():
-        named = model.eval()(torch.from_numpy(scale_digits(images))).argmax(dim=1).numpy()
-    right = (named == labels).mean()
-    assert right == pytest.approx(card["metrics"]["test_accuracy"], abs=0.003)
-    assert right >= 0.95
+@pytest.mark.parametrize("damage", [lambda content: content[:2000], lambda content: b"no state"])
+def test_a_damaged_state_gets_one_sentence(saved, damage):
+    saved[1].write_bytes(damage(saved[1].read_bytes()))
+    with pytest.raises(ValueError, match="load_state: run.pt is no state of a run"):
+        Run.resume(saved[1], small_dit(), noise_loss, small_data())
+
+
+def test_a_missing_state_gets_one_sentence(tmp_path):
+    with pytest.raises(FileNotFoundError, match="load_state: there is no file"):
+        Run.resume(tmp_path / "run.pt", small_dit(), noise_loss, small_data())
+
+
+# --- killed, and in two processes -----------------------------------------------------------
+
+FORK = multiprocessing.get_context("fork")  # with one thread, and much sooner than a new Python
+
+
+def process_of(target, *arguments):
+    process = FORK.Process(target=target, args=arguments)
+    process.start()
+    return process
+
+
+def new_or_resumed(path, recipe, dtype=torch.float32):
+    if path.exists():
+        return Run.resume(path, small_dit(dtype), noise_loss, small_data(dtype))
+    return noise_run(recipe, dtype)
+
+
+def work(path, recipe, told=None, dtype=torch.float32):
+    """Go on to the end; save after every step and tell which step it was."""
+    run = new_or_resumed(path, recipe, dtype)
+    for n in run.walk():
+        run.save(path)
+        if told:
+            told.send(n)
+
+
+def work_together(path, recipe, rank, told):
+    """The same as one of two processes."""
+    dist.init_process_group("gloo", f"file://{path}.store", rank=rank, world_size=2)
+    work(path, recipe, told, torch.float64)
+    dist.destroy_process_group()
+
+
+def last_told(pipe, last):
+    while True:
+        try:
+            last = pipe.recv()
+        except EOFError:
+            return last
+
+
+def test_twenty_kills_damage_no_file_and_lose_at_most_the_last_step(tmp_path):
+    path, recipe = tmp_path / "run.pt", replace(RECIPE, steps=150)
+    chance = random.Random(0)
+    for _ in range(20):
+        hear, told = FORK.Pipe(duplex=False)
+        process = process_of(work, path, recipe, told)
+        told.close()
+        for _ in range(chance.randrange(1, 4)):
+            last = hear.recv()
+        time.sleep(chance.uniform(0, 0.02))  # to be anywhere in a step or in a write
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+        assert load_state(path)["steps_done"] - last_told(hear, last) in (0, 1)
+    assert 20 <= load_state(path)["steps_done"] < 150
+    whole = noise_run(recipe)
+    list(whole.walk())
+    again = new_or_resumed(path, recipe)
+    list(again.walk())
+    assert_same(again.model.state_dict(), whole.model.state_dict())
+    assert torch.equal(again.losses, whole.losses)
+
+
+@pytest.mark.parametrize("moment", ["fsync", "replace"])
+def test_a_kill_in_the_middle_of_a_write_leaves_the_old_file(saved, monkeypatch, moment):
+    run, path = saved
+    before = path.read_bytes()
+    run.step()
+    monkeypatch.setattr(os, moment, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+    process = process_of(run.save, path)
+    process.join()
+    assert process.exitcode == -signal.SIGKILL and path.read_bytes() == before
+    monkeypatch.undo()
+    run.save(path)  # what the kill left behind is in nobody's way
+    assert list(path.parent.iterdir()) == [path] and load_state(path)["steps_done"] == 2
+
+
+def test_two_processes_make_the_weights_of_one_also_when_killed_and_resumed(tmp_path):
+    """In float64: Adam makes much of the rounding of a zero gradient, as of a key's bias."""
+    whole = noise_run(dtype=torch.float64)
+    list(whole.walk())
+    path = tmp_path / "run.pt"
+    for last in (8, RECIPE.steps):
+        hear, told = FORK.Pipe(duplex=False)
+        (tmp_path / "run.pt.store").unlink(missing_ok=True)
+        both = [
+            process_of(work_together, path, RECIPE, rank, [told, None][rank]) for rank in (0, 1)
+        ]
+        told.close()
+        while hear.recv() < last:
+            pass
+        if last < RECIPE.steps:
+            for process in both:
+                process.kill()
+        for process in both:
+            process.join()
+    assert [process.exitcode for process in both] == [0, 0]
+    state = load_state(path)
+    assert state["steps_done"] == RECIPE.steps
+    torch.testing.assert_close(state["losses"], whole.losses, rtol=1e-5, atol=1e-6)
+    for key, value in whole.model.state_dict().items():
+        torch.testing.assert_close(state["model"][key], value, rtol=0, atol=1e-10)
+        torch.testing.assert_close(
+            state["average"][f"module.{key}"],
+            whole.average.module.state_dict()[key],
+            rtol=0,
+            atol=1e-10,
+        )
 
 
 # --- refusals -----------------------------------------------------------------------------
-
-IMAGES = torch.zeros(2, 1, 4, 4)
-G = torch.Generator()
 
 
 @pytest.mark.parametrize(
@@ -180,16 +376,13 @@ G = torch.Generator()
         (lambda: fit(data=(X, Y[:5])), r"train: data has lengths \[64, 5\]"),
         (lambda: fit(data=(X[:0], Y[:0])), r"train: data has lengths \[0, 0\]"),
         (lambda: fit(data=X), "train: data is a Tensor, expected a tuple"),
-        (lambda: fit(steps=0), "train: steps is 0"),
+        (lambda: fit(steps=0), "Recipe: steps is 0"),
+        (lambda: fit(batch_size=2.5), "Recipe: batch_size is 2.5"),
         (lambda: fit(batch_size=65), "train: batch_size is 65, expected at most the 64 rows"),
-        (lambda: fit(learning_rate=0.0), "train: learning_rate is 0.0"),
-        (lambda: fit(ema_decay=1.0), "train: ema_decay is 1.0"),
+        (lambda: fit(learning_rate=0.0), "Recipe: learning_rate is 0.0"),
+        (lambda: fit(weight_decay=-1.0), "Recipe: weight_decay is -1.0"),
+        (lambda: fit(ema_decay=1.0), "Recipe: ema_decay is 1.0"),
         (lambda: fit(data=(X * torch.nan, Y)), "train: loss is nan at step 0"),
-        (lambda: shift_images(IMAGES[0], 1, G), "shift_images: images has shape"),
-        (lambda: shift_images(IMAGES[:0], 1, G), "shift_images: images is empty"),
-        (lambda: shift_images(IMAGES.int(), 1, G), "shift_images: images has dtype"),
-        (lambda: shift_images(IMAGES, 0, G), "shift_images: max_shift is 0"),
-        (lambda: shift_images(IMAGES, 4, G), "shift_images: max_shift is 4, expected less than"),
     ],
 )
 def test_wrong_input_gets_one_sentence(call, sentence):

@@ -12,13 +12,13 @@ import traitlets
 from dit_lesson import plots
 from dit_lesson.attention import attention_maps
 from dit_lesson.autoencoder import Autoencoder
+from dit_lesson.checkpoints import load_weights, read_card
 from dit_lesson.data import CAPTION_WORDS, load_digits, scale_digits
 from dit_lesson.diffusion import add_noise, alpha_bar, linear_betas
 from dit_lesson.embeddings import CaptionEncoder
 from dit_lesson.figures.adaptive_layer_norm import small_digits
 from dit_lesson.figures.base import Figure
 from dit_lesson.models import DiT, DiTConfig
-from dit_lesson.training import load_weights, read_card
 
 NAME = "caption-dit"
 MEAN = -1  # in the place of a head: the mean over all heads

@@ -11,11 +11,11 @@ import traitlets
 
 from dit_lesson import plots
 from dit_lesson.attention import attention_maps
+from dit_lesson.checkpoints import WEIGHTS, load_weights, read_card
 from dit_lesson.diffusion import add_noise, alpha_bar, linear_betas
 from dit_lesson.figures import cross_attention
 from dit_lesson.figures.base import Figure
 from dit_lesson.models import DiT, DiTConfig
-from dit_lesson.training import WEIGHTS, load_weights, read_card
 
 NAME = "in-context-dit"
 MEAN = -1  # in the place of a head: the mean over all heads

@@ -12,9 +12,9 @@ from safetensors.torch import save
 
 from dit_lesson import plots
 from dit_lesson.autoencoder import Autoencoder
+from dit_lesson.checkpoints import load_weights
 from dit_lesson.data import load_digits, scale_digits
 from dit_lesson.figures.base import Figure
-from dit_lesson.training import load_weights
 
 SIDE, CHANNELS, PICTURE = 8, 4, 32
 

@@ -13,12 +13,12 @@ from einops import rearrange
 
 from dit_lesson import plots
 from dit_lesson.autoencoder import Autoencoder
+from dit_lesson.checkpoints import load_weights
 from dit_lesson.counting import Cost, dit_ledger, total
 from dit_lesson.data import load_digits, scale_digits
 from dit_lesson.figures.base import Figure
 from dit_lesson.models import DIT_CONFIGS
 from dit_lesson.patches import patchify, unpatchify
-from dit_lesson.training import load_weights
 
 DIGITS = (2, 3, 5, 8)
 PATCH_SIZES = (1, 2, 4, 8)

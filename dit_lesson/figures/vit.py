@@ -11,11 +11,11 @@ import traitlets
 
 from dit_lesson import plots
 from dit_lesson.attention import attention_maps
+from dit_lesson.checkpoints import WEIGHTS, load_weights, read_card
 from dit_lesson.data import load_digits
 from dit_lesson.figures.base import Figure
 from dit_lesson.models import ViT
 from dit_lesson.patches import patchify, unpatchify
-from dit_lesson.training import WEIGHTS, load_weights, read_card
 
 NAME = "vit"
 PATCH_SIZE, GRID, DEPTH = 7, 4, 4

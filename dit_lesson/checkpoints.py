@@ -1,0 +1,227 @@
+"""What is kept on disk: weights with their cards, released weights, the state of a run.
+
+A card says how weights were made and which model they belong to, so that `load_model` needs no
+more than a name. Every write is atomic: a reader finds the old file or the new one.
+"""
+
+import hashlib
+import io
+import json
+import os
+import pickle
+from argparse import Namespace
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, load_file, save
+from torch import Tensor, nn
+
+from dit_lesson.autoencoder import Autoencoder
+from dit_lesson.models import DiT, DiTConfig, ViT
+from dit_lesson.validation import one_of, require
+
+WEIGHTS = Path(__file__).parent / "weights"
+
+#: How a card's "model" is made from its "arguments".
+MODELS: dict[str, Callable[..., nn.Module]] = {
+    "ViT": ViT,
+    "Autoencoder": Autoencoder,
+    "DiT": lambda **config: DiT(DiTConfig(**config)),
+}
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file as a whole, or leave the old one as it was.
+
+    The bytes go to a hidden neighbour and reach the disk before it takes the name, so that a
+    process that is killed, or a disk that is full, leaves the old content.
+
+    Raises: OSError, for example for a full disk; the neighbour is then removed.
+    """
+    neighbour = path.with_name(f".{path.name}.partial")
+    try:
+        with neighbour.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(neighbour, path)
+    except OSError:
+        neighbour.unlink(missing_ok=True)
+        raise
+
+
+# --- weights and cards --------------------------------------------------------------------
+
+
+def build_model(card: Mapping[str, Any]) -> nn.Module:
+    """The model that a card describes, with random weights.
+
+    Args:
+        card: "model", one of `MODELS`; "arguments", those of the model or of its config.
+    """
+    one_of("build_model", MODELS, model=card["model"])
+    return MODELS[card["model"]](**card["arguments"])
+
+
+def load_model(name: str, directory: Path = WEIGHTS) -> Any:
+    """A trained model by its name, in eval mode: `build_model` of its card, with its weights.
+
+    Raises: FileNotFoundError for an unknown name; ValueError for damaged weights.
+    """
+    model = build_model(read_card(name, directory))
+    model.load_state_dict(load_weights(name, directory))
+    return model.eval()
+
+
+def save_weights(
+    model: nn.Module, name: str, card: dict[str, Any], directory: Path = WEIGHTS
+) -> None:
+    """Write ``name.safetensors`` (float16) and its card ``name.json``.
+
+    The card records what is in ``card`` (what `build_model` needs, seed, command, settings,
+    metrics), the number of parameters, the versions of the libraries and the sha256 of the
+    weights. float16 halves the file: round a model (``model.half().float()``) before its metrics
+    are measured.
+    """
+    state = {key: value.to(torch.float16).contiguous() for key, value in model.state_dict().items()}
+    content = save(state)
+    record = card | {
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "versions": {library: version(library) for library in ("torch", "numpy", "safetensors")},
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
+    write_atomically(directory / f"{name}.safetensors", content)
+    write_atomically(directory / f"{name}.json", (json.dumps(record, indent=2) + "\n").encode())
+
+
+def read_card(name: str, directory: Path = WEIGHTS) -> dict[str, Any]:
+    """The card of shipped weights: model and arguments, command, seed, versions, metrics.
+
+    Raises: FileNotFoundError naming what is there, if no card has that name.
+    """
+    path = directory / f"{name}.json"
+    if not path.is_file():
+        known = ", ".join(sorted(card.stem for card in directory.glob("*.json"))) or "none"
+        raise FileNotFoundError(f"read_card: name is {name!r}, expected one of: {known}")
+    return json.loads(path.read_text())
+
+
+def load_weights(name: str, directory: Path = WEIGHTS) -> dict[str, Tensor]:
+    """The state dict of shipped weights in float32, for ``model.load_state_dict``.
+
+    Raises: FileNotFoundError for an unknown name; ValueError if the file is not the one that
+    its card describes, or is no safetensors file.
+    """
+    card = read_card(name, directory)
+    path = directory / f"{name}.safetensors"
+    if not path.is_file():
+        raise FileNotFoundError(f"load_weights: {path.name} is missing; `make train` writes it")
+    content = path.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    require(
+        digest == card["sha256"],
+        f"load_weights: {path.name} is damaged: its sha256 begins {digest[:12]}, expected "
+        f"{card['sha256'][:12]} as its card says; fetch the file again or run `make train`",
+    )
+    try:
+        return {key: value.float() for key, value in load(content).items()}
+    except SafetensorError as error:
+        raise ValueError(f"load_weights: {path.name} is no safetensors file: {error}") from error
+
+
+# --- released weights ---------------------------------------------------------------------
+
+
+def load_released(path: str | Path, config: DiTConfig) -> DiT:
+    """A `DiT` with the weights of a ``.pt`` or ``.safetensors`` file, all of them or none.
+
+    The file holds a state dict, or a training checkpoint with the state dict under "ema"
+    (preferred) or "model". Only tensors are read from a ``.pt``, no code is run. ``pos_embed``
+    may be absent.
+
+    Args:
+        path: of the file, as it was released.
+        config: of the model, for example ``DIT_CONFIGS["DiT-XL/2"]``.
+    Raises: FileNotFoundError; ValueError, naming the first key that does not fit.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"load_released: there is no file {path}")
+    given = _read_state(path)
+    model = DiT(config)
+    expected = model.state_dict()
+    given.setdefault("pos_embed", expected["pos_embed"])
+    require_fit("load_released", path.name, given, expected)
+    model.load_state_dict(given)
+    return model
+
+
+def require_fit(
+    function: str, file: str, given: Mapping[str, Tensor], expected: Mapping[str, Tensor]
+) -> None:
+    """Refuse a state dict of another model, by the first key that does not fit."""
+    for key in (*expected, *given):
+        require(key in given, f"{function}: {file} has no {key}, which this model needs")
+        require(key in expected, f"{function}: {file} holds {key}, which this model does not have")
+        require(
+            given[key].shape == expected[key].shape,
+            f"{function}: {key} has shape {tuple(given[key].shape)} in {file}, "
+            f"expected {tuple(expected[key].shape)}",
+        )
+
+
+def _read_state(path: Path) -> dict[str, Tensor]:
+    """The tensors of a checkpoint by name."""
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        # a training checkpoint also holds its command line, which is plain data
+        with torch.serialization.safe_globals([Namespace]):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(
+            f"load_released: {path.name} is no file of weights ({type(error).__name__}), expected "
+            "a state dict as .pt or .safetensors"
+        ) from error
+    for wrapper in ("ema", "model"):
+        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
+            content = content[wrapper]
+            break
+    require(
+        isinstance(content, dict) and all(isinstance(v, Tensor) for v in content.values()),
+        f"load_released: {path.name} holds no state dict, expected tensors by name",
+    )
+    return dict(content)
+
+
+# --- the state of a run -------------------------------------------------------------------
+
+
+def save_state(path: str | Path, state: Mapping[str, Any]) -> None:
+    """Write tensors, numbers and dicts of them to one file, atomically.
+
+    Raises: OSError, for example for a full disk; a file that was there is then unchanged.
+    """
+    buffer = io.BytesIO()
+    torch.save(dict(state), buffer)
+    write_atomically(Path(path), buffer.getvalue())
+
+
+def load_state(path: str | Path) -> dict[str, Any]:
+    """What `save_state` wrote, on the CPU. No code of the file is run.
+
+    Raises: FileNotFoundError; ValueError for a file that is damaged or something else.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"load_state: there is no file {path}")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(
+            f"load_state: {path.name} is no state of a run ({type(error).__name__})"
+        ) from error

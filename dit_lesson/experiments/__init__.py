@@ -1,0 +1,89 @@
+"""Everything that is trained for the book: a recipe is a value, an experiment can stop and go on.
+
+``python -m dit_lesson.experiments`` lists them; results are data, read by `read_result`.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from dit_lesson.checkpoints import write_atomically
+from dit_lesson.training import Recipe
+from dit_lesson.validation import require
+
+RESULTS = Path(__file__).parent / "results"
+THREADS = 1
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs that are compared with each other, each of some settings and a seed.
+
+    Args:
+        recipe: of every run.
+        settings: of each run, by name; they tell the runs apart.
+        run: called as ``run(recipe, **settings)``; gives what was measured, by name.
+        shared: what else all runs have in common, for the record.
+    """
+
+    recipe: Recipe
+    settings: Sequence[Mapping[str, Any]]
+    run: Callable[..., dict[str, Any]]
+    shared: Mapping[str, Any] = field(default_factory=dict)
+
+
+def compare(name: str, comparison: Comparison, directory: Path = RESULTS) -> None:
+    """Make the runs that ``name.json`` does not hold yet, and add each to it when it is done.
+
+    So it may be stopped, or killed, at any time: it goes on with the run that was lost.
+
+    Raises: ValueError if the file has runs of another recipe or other versions, and runs are
+    missing.
+    """
+    path = directory / f"{name}.json"
+    head = record(comparison.recipe) | dict(comparison.shared)
+    head = json.loads(json.dumps(head))  # tuples become lists, as they are in the file
+    result = json.loads(path.read_text()) if path.is_file() else head | {"runs": []}
+    runs = result["runs"]
+    missing = [s for s in comparison.settings if not any(s.items() <= run.items() for run in runs)]
+    require(
+        not missing or all(result.get(key) == value for key, value in head.items()),
+        f"compare: {path.name} has runs of another recipe or of other versions, expected the same; "
+        "remove it to begin anew",
+    )
+    print(f"{name}: {len(missing)} of {len(comparison.settings)} runs to make", flush=True)
+    for settings in missing:
+        runs.append(dict(settings) | comparison.run(comparison.recipe, **settings))
+        write_atomically(path, (json.dumps(result, indent=2) + "\n").encode())
+        print(f"{name}: {runs[-1]}", flush=True)
+
+
+def record(recipe: Recipe, **more: Any) -> dict[str, Any]:
+    """What every card and result says of how it was made."""
+    return {
+        "command": "make train",
+        "threads": THREADS,
+        "training": asdict(recipe) | more,
+        "versions": {library: version(library) for library in ("torch", "numpy")},
+    }
+
+
+def shortened(comparison: Comparison, steps: int) -> Comparison:
+    """The first and the last run for a few steps, to see that an experiment works."""
+    ends = [comparison.settings[0], comparison.settings[-1]]
+    return replace(comparison, recipe=replace(comparison.recipe, steps=steps), settings=ends)
+
+
+def read_result(name: str, directory: Path = RESULTS) -> dict[str, Any]:
+    """A comparison: its recipe, command and versions, and under "runs" what each run gave.
+
+    Raises: FileNotFoundError naming what is there, if no result has that name.
+    """
+    path = directory / f"{name}.json"
+    if not path.is_file():
+        known = ", ".join(sorted(result.stem for result in directory.glob("*.json"))) or "none"
+        raise FileNotFoundError(f"read_result: name is {name!r}, expected one of: {known}")
+    return json.loads(path.read_text())

@@ -1,0 +1,164 @@
+"""The weights that ship with the package: how each is made, and how its metrics are measured."""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dit_lesson.autoencoder import Autoencoder, kl_divergence
+from dit_lesson.checkpoints import WEIGHTS, save_weights
+from dit_lesson.data import describe_digits, digits, load_digits
+from dit_lesson.embeddings import CaptionEncoder
+from dit_lesson.experiments import record
+from dit_lesson.experiments.recipes import (
+    AUTOENCODER_RECIPE,
+    CAPTION_DIT,
+    IN_CONTEXT_DIT,
+    MAX_SHIFT,
+    SMALL_DIT_RECIPE,
+    VIT,
+    VIT_RECIPE,
+    latents,
+    noise_loss,
+    train_autoencoder,
+    train_dit,
+    train_vit,
+)
+from dit_lesson.models import DiT, DiTConfig, ViT
+from dit_lesson.training import Recipe
+
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """A model that ships: a recipe, ``train(recipe)`` -> (model, card), ``measure(model)``."""
+
+    recipe: Recipe
+    train: Callable[[Recipe], tuple[nn.Module, dict[str, Any]]]
+    measure: Callable[[Any], dict[str, float]]
+
+
+def make(name: str, recipe: Recipe | None = None, directory: Path = WEIGHTS) -> None:
+    """Train a model that ships, round it to what is shipped, measure that, write it and its card.
+
+    Args:
+        name: one of `SHIPPED`.
+        recipe: another one than its own, for a test.
+        directory: for the two files.
+    """
+    shipped = SHIPPED[name]
+    recipe = recipe or shipped.recipe
+    start = time.process_time()
+    model, card = shipped.train(recipe)
+    seconds = (time.process_time() - start) / len(card.get("runs", [SEED]))
+    model = model.half().float()
+    metrics = shipped.measure(model)
+    card = (
+        record(recipe, seed=SEED, **card.pop("training", {}))
+        | card
+        | {"cpu_seconds": round(seconds), "metrics": metrics}
+    )
+    save_weights(model, name, card, directory)
+    print(f"{name}: {metrics}, {seconds:.0f} s", flush=True)
+
+
+def _autoencoder(
+    recipe: Recipe, downsample: int, kl_weight: float
+) -> tuple[Autoencoder, dict[str, Any]]:
+    model = train_autoencoder(recipe, SEED, downsample, kl_weight)
+    model.measure_latents(digits("train", 32)[0])
+    return model, {
+        "model": "Autoencoder",
+        "arguments": {"downsample": downsample},
+        "training": {"kl_weight": kl_weight, "max_shift": MAX_SHIFT},
+    }
+
+
+@torch.no_grad()
+def _autoencoder_metrics(model: Autoencoder) -> dict[str, float]:
+    """The error of reconstruction, and how far latents are from N(0, 1)."""
+
+    def error(split: str) -> float:
+        images = digits(split, 32)[0]
+        return ((model.from_latents(model.to_latents(images)) - images) ** 2).mean().item()
+
+    kl = kl_divergence(*model.encode(digits("test", 32)[0])).mean().item()
+    return {
+        "train_mse": round(error("train"), 5),
+        "test_mse": round(error("test"), 5),
+        "test_kl_nats": round(kl),
+    }
+
+
+def _vit(recipe: Recipe, seeds: tuple[int, ...] = (SEED, 1, 2)) -> tuple[ViT, dict[str, Any]]:
+    models = [train_vit(recipe, seed) for seed in seeds]
+    runs = [{"seed": seed} | vit_metrics(model) for seed, model in zip(seeds, models, strict=True)]
+    card = {"model": "ViT", "arguments": VIT, "training": {"max_shift": MAX_SHIFT}}
+    return models[0], card | {"runs": runs}
+
+
+@torch.no_grad()
+def vit_metrics(model: ViT) -> dict[str, float]:
+    """The share of the 1,000 test digits that the model names rightly."""
+    images, labels = digits("test", 28)
+    right = model(images).argmax(dim=1) == labels
+    return {"test_accuracy": round(right.double().mean().item(), 3)}
+
+
+def captions(split: str) -> Tensor:
+    """The captions of the digits as word indices (n, 4)."""
+    words = CaptionEncoder(CAPTION_DIT.vocabulary, CAPTION_DIT.max_words, hidden_size=1)
+    return words.encode(describe_digits(*load_digits(split)))
+
+
+def _small_dit(recipe: Recipe, config: DiTConfig) -> tuple[DiT, dict[str, Any]]:
+    x, labels = latents("autoencoder-8x8x4")["train"]
+    y = captions("train") if config.vocabulary else labels
+    model = train_dit(recipe, SEED, config, x, y)
+    return model, {"model": "DiT", "arguments": asdict(config)}
+
+
+@torch.no_grad()
+def _small_dit_metrics(model: DiT) -> dict[str, float]:
+    """The loss on the test digits, told what they are and told nothing."""
+    x, labels = latents("autoencoder-8x8x4")["test"]
+    if model.config.vocabulary:
+        y, null, kind = (
+            captions("test"),
+            torch.zeros(len(x), model.config.max_words).long(),
+            "caption",
+        )
+    else:
+        y, null, kind = labels, torch.full_like(labels, model.config.num_classes), "class"
+
+    def loss(y: Tensor) -> float:
+        return round(noise_loss(model, x, y, torch.Generator().manual_seed(SEED)).item(), 3)
+
+    return {"test_loss": loss(y), f"test_loss_no_{kind}": loss(null)}
+
+
+SHIPPED = {
+    "autoencoder-8x8x4": Shipped(
+        AUTOENCODER_RECIPE,
+        partial(_autoencoder, downsample=4, kl_weight=1e-3),
+        _autoencoder_metrics,
+    ),
+    "autoencoder-4x4x8": Shipped(
+        replace(AUTOENCODER_RECIPE, steps=1200),
+        partial(_autoencoder, downsample=8, kl_weight=3e-4),
+        _autoencoder_metrics,
+    ),
+    "vit": Shipped(VIT_RECIPE, _vit, vit_metrics),
+    "caption-dit": Shipped(
+        SMALL_DIT_RECIPE, partial(_small_dit, config=CAPTION_DIT), _small_dit_metrics
+    ),
+    "in-context-dit": Shipped(
+        SMALL_DIT_RECIPE, partial(_small_dit, config=IN_CONTEXT_DIT), _small_dit_metrics
+    ),
+}

@@ -299,7 +299,8 @@ def compare_designs(name: str, steps: int, seeds: tuple[int, ...]) -> None:
 
     A seed fixes the random start, the order of the data, the times and the noise of training.
     The held-out loss has the same times and the same noise for every run. The same model is also
-    told a wrong class, and wrong times: what that costs shows how much it hears of each.
+    told no class, a wrong class, and wrong times. No class shows what the class is worth to it; a
+    lie shows how much it relies on what it is told.
     """
     autoencoder = Autoencoder(8)
     autoencoder.load_state_dict(load_weights("autoencoder-4x4x8"))
@@ -315,20 +316,19 @@ def compare_designs(name: str, steps: int, seeds: tuple[int, ...]) -> None:
         return epsilon_loss(lambda x, t: model(x, t, labels, generator), x, t, noise, kept)
 
     @torch.no_grad()
-    def held_out(model: DiT, lie: str = "") -> float:
-        """The mean loss over four passes through the test digits, told the truth or a lie."""
+    def held_out(model: DiT, told_instead: str = "") -> float:
+        """The mean loss over four passes through the test digits, told the truth or not."""
         x, labels = data["test"]
         generator, lies = (torch.Generator().manual_seed(SEED + n) for n in range(2))
         losses = []
         for _ in range(4):
             t = torch.randint(0, 1000, (len(x),), generator=generator)
             noise = torch.randn(x.shape, generator=generator)
-            wrong = {
-                "class": (labels + torch.randint(1, 10, labels.shape, generator=lies)) % 10,
-                "time": torch.randint(0, 1000, t.shape, generator=lies),
-            }
-            y = wrong["class"] if lie == "class" else labels
-            told = wrong["time"] if lie == "time" else t
+            wrong_class = (labels + torch.randint(1, 10, labels.shape, generator=lies)) % 10
+            wrong_time = torch.randint(0, 1000, t.shape, generator=lies)
+            no_class = torch.full_like(labels, RACE_DIT["num_classes"])
+            y = {"no class": no_class, "wrong class": wrong_class}.get(told_instead, labels)
+            told = wrong_time if told_instead == "wrong time" else t
             losses.append(
                 epsilon_loss(lambda x, t, y=y, told=told: model(x, told, y), x, t, noise, kept)
             )
@@ -342,8 +342,9 @@ def compare_designs(name: str, steps: int, seeds: tuple[int, ...]) -> None:
         train(model, loss, data["train"], seed=seed, **settings)
         result = {
             "test_loss": held_out(model),
-            "test_loss_wrong_class": held_out(model, "class"),
-            "test_loss_wrong_time": held_out(model, "time"),
+            "test_loss_no_class": held_out(model, "no class"),
+            "test_loss_wrong_class": held_out(model, "wrong class"),
+            "test_loss_wrong_time": held_out(model, "wrong time"),
         }
         runs.append({"start": start, "design": design, "seed": seed} | result)
         print(f"{name}: {runs[-1]}", flush=True)

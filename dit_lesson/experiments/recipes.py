@@ -81,7 +81,7 @@ def train_vit(
 ) -> ViT:
     """A ViT that names the training digits.
 
-    A given table of positions (1, 16, D) is where it starts, or, if it is fixed, stays.
+    A given table of positions (16, D) is where it starts, or, if it is fixed, stays.
     """
 
     def loss(model: ViT, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:

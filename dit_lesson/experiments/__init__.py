@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from dit_lesson.validation import require
 
 RESULTS = Path(__file__).parent / "results"
 THREADS = 1
+SEEDS = (0, 1, 2)
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,14 @@ class Comparison:
     settings: Sequence[Mapping[str, Any]]
     run: Callable[..., dict[str, Any]]
     shared: Mapping[str, Any] = field(default_factory=dict)
+
+
+def settings(names: str, options: list[tuple], seeds: tuple[int, ...] = SEEDS) -> list[dict]:
+    """One dict for each option and seed, for example of ``"pool positions"``."""
+    return [
+        dict(zip(names.split(), option, strict=True)) | {"seed": seed}
+        for option, seed in product(options, seeds)
+    ]
 
 
 def compare(name: str, comparison: Comparison, directory: Path = RESULTS) -> None:

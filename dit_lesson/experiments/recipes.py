@@ -6,12 +6,13 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import affine_grid, avg_pool2d, cross_entropy, grid_sample, interpolate
 
 from dit_lesson.autoencoder import Autoencoder, autoencoder_loss
 from dit_lesson.checkpoints import load_model
-from dit_lesson.data import CAPTION_WORDS, digits, shift_images
+from dit_lesson.data import CAPTION_WORDS, TRAIN_PER_CLASS, digits, shift_images
 from dit_lesson.diffusion import VariancePreserving, denoising_loss, linear_betas
+from dit_lesson.evaluation import Judge
 from dit_lesson.models import DiT, DiTConfig, ViT
 from dit_lesson.training import Recipe, Run
 
@@ -22,6 +23,9 @@ Positions = Literal["sincos", "learned", "none"]
 
 VIT: dict[str, Any] = {"patch_size": 7, "hidden_size": 48, "depth": 4, "num_heads": 4}
 VIT_RECIPE = Recipe(2500, batch_size=32, learning_rate=3e-3, weight_decay=0.05, fused=False)
+
+JUDGE_RECIPE = Recipe(1200, batch_size=64, learning_rate=4e-3, weight_decay=0.05, fused=False)
+MAX_DEGREES = 10  # by which digits are turned for the judge
 
 AUTOENCODER_RECIPE = Recipe(1500, batch_size=64, learning_rate=4e-3, fused=False)
 
@@ -81,7 +85,7 @@ def train_vit(
 ) -> ViT:
     """A ViT that names the training digits.
 
-    A given table of positions (1, 16, D) is where it starts, or, if it is fixed, stays.
+    A given table of positions (16, D) is where it starts, or, if it is fixed, stays.
     """
 
     def loss(model: ViT, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
@@ -93,6 +97,47 @@ def train_vit(
         model.state_dict()["pos_embed"].copy_(table)
     Run(model, loss, digits("train", 28), recipe, seed).complete()
     return model
+
+
+def train_judge(recipe: Recipe, seed: int) -> Judge:
+    """A judge of the digits; a third of those it learns from are `coarse`."""
+
+    def loss(model: Judge, x: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
+        x = shift_images(turn_images(x, MAX_DEGREES, generator), MAX_SHIFT, generator)
+        third = len(x) // 3
+        return cross_entropy(model(torch.cat([coarse(x[:third]), x[third:]])), y)
+
+    torch.manual_seed(seed)
+    model = Judge()
+    Run(model, loss, judge_split()[0], recipe, seed).complete()
+    return model
+
+
+def judge_split() -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """The training digits in two parts: 3,600 to fit, and 400 on which settings are chosen.
+
+    The last 40 digits of each class are the 400. A setting that was chosen on them was not chosen
+    on the test digits.
+    """
+    images, labels = digits("train", 32)
+    fitted = torch.arange(len(labels)) % TRAIN_PER_CLASS < 0.9 * TRAIN_PER_CLASS
+    return (images[fitted], labels[fitted]), (images[~fitted], labels[~fitted])
+
+
+def turn_images(images: Tensor, degrees: float, generator: torch.Generator) -> Tensor:
+    """Every image turned by its own random angle, and larger or smaller by up to a tenth."""
+    angle, size = 2 * torch.rand(2, len(images), generator=generator) - 1
+    angle, size = angle * torch.pi * degrees / 180, 1 + 0.1 * size
+    rows = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], dim=1)
+    matrix = torch.zeros(len(images), 2, 3)  # without the last column: the centre stays
+    matrix[:, :, :2] = size[:, None, None] * rows.view(-1, 2, 2)
+    grid = affine_grid(matrix, list(images.shape), align_corners=False)
+    return grid_sample(images + 1, grid, align_corners=False) - 1  # paper is 0 outside
+
+
+def coarse(images: Tensor) -> Tensor:
+    """At half the resolution and back: the judge has to read pictures of 16 x 16 pixels too."""
+    return interpolate(avg_pool2d(images, 2), scale_factor=2.0, mode="bilinear")
 
 
 def train_dit(recipe: Recipe, seed: int, config: DiTConfig, x: Tensor, y: Tensor) -> DiT:

@@ -14,19 +14,25 @@ from dit_lesson.autoencoder import Autoencoder, kl_divergence
 from dit_lesson.checkpoints import WEIGHTS, save_weights
 from dit_lesson.data import describe_digits, digits, load_digits
 from dit_lesson.embeddings import CaptionEncoder
+from dit_lesson.evaluation import Judge
 from dit_lesson.experiments import record
 from dit_lesson.experiments.recipes import (
     AUTOENCODER_RECIPE,
     CAPTION_DIT,
     IN_CONTEXT_DIT,
+    JUDGE_RECIPE,
+    MAX_DEGREES,
     MAX_SHIFT,
     SMALL_DIT_RECIPE,
     VIT,
     VIT_RECIPE,
+    coarse,
+    judge_split,
     latents,
     noise_loss,
     train_autoencoder,
     train_dit,
+    train_judge,
     train_vit,
 )
 from dit_lesson.models import DiT, DiTConfig, ViT
@@ -111,6 +117,22 @@ def vit_metrics(model: ViT) -> dict[str, float]:
     return {"test_accuracy": round(right.double().mean().item(), 3)}
 
 
+def _judge(recipe: Recipe) -> tuple[Judge, dict[str, Any]]:
+    training = {"max_shift": MAX_SHIFT, "degrees": MAX_DEGREES}
+    return train_judge(recipe, SEED), {"model": "Judge", "arguments": {}, "training": training}
+
+
+@torch.no_grad()
+def _judge_metrics(model: Judge) -> dict[str, float]:
+    """The share of unseen digits that it names rightly, also when they are `coarse`."""
+    metrics = {}
+    for split, (x, y) in (("validation", judge_split()[1]), ("test", digits("test", 32))):
+        for key, images in ((f"{split}_accuracy", x), (f"{split}_accuracy_coarse", coarse(x))):
+            right = model.eval()(images).argmax(dim=1) == y
+            metrics[key] = round(right.double().mean().item(), 4)
+    return metrics
+
+
 def captions(split: str) -> Tensor:
     """The captions of the digits as word indices (n, 4)."""
     words = CaptionEncoder(CAPTION_DIT.vocabulary, CAPTION_DIT.max_words, hidden_size=1)
@@ -154,6 +176,7 @@ SHIPPED = {
         partial(_autoencoder, downsample=8, kl_weight=3e-4),
         _autoencoder_metrics,
     ),
+    "judge": Shipped(JUDGE_RECIPE, _judge, _judge_metrics),
     "vit": Shipped(VIT_RECIPE, _vit, vit_metrics),
     "caption-dit": Shipped(
         SMALL_DIT_RECIPE, partial(_small_dit, config=CAPTION_DIT), _small_dit_metrics

@@ -97,7 +97,7 @@ class Figure(anywidget.AnyWidget):
         return self.summary()
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        widget, metadata = super()._repr_mimebundle_(**kwargs)
+        widget, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
         png = self._png()
         return {**widget, "text/html": self._html(png), "image/png": png}, metadata
 
@@ -124,7 +124,7 @@ class Figure(anywidget.AnyWidget):
 def domain(trait: traitlets.TraitType) -> dict[str, Any]:
     """What a control may set a trait to."""
     if isinstance(trait, traitlets.Enum):
-        return {"options": list(trait.values)}
+        return {"options": list(trait.values or ())}
     if isinstance(trait, traitlets.Int | traitlets.Float):
         return {"min": trait.min, "max": trait.max}
     return {}  # a list, which only buttons set

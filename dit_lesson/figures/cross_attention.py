@@ -89,7 +89,9 @@ class CrossAttentionFigure(Figure):
         t = torch.tensor([self.t])
         clean = torch.tensor(samples.latents("train")[[self.picture_of]])
         noised = add_noise(clean, t, torch.tensor(samples.noise(4, 8, 8))[None], kept)
-        words = model().y_embedder.encode([" ".join(self.looked_up()[1:])])
+        reader = model().y_embedder
+        assert isinstance(reader, CaptionEncoder)
+        words = reader.encode([" ".join(self.looked_up()[1:])])
         maps = attention_maps(model(), noised, t, words)[f"blocks.{self.block}.cross_attn"][0]
         chosen = maps.mean(dim=0) if self.head == MEAN else maps[self.head]
         return {"image": image, "maps": chosen.T.numpy()}

@@ -63,10 +63,11 @@ const word = (label) => ui.menu({ label, role: "condition" });
 export default ui.figure({
   stages,
   layout: {
-    narrow: `"image key_time key_a" auto "key_weight key_slant key_name" auto
-      "legend legend legend" auto / minmax(0, 1fr) minmax(0, 1fr) minmax(0, 1fr)`,
-    wide: `"image key_time key_a key_weight key_slant key_name" auto
-      "legend t t weight slant name" auto / 1fr 1fr 1fr 1fr 1fr 1fr`,
+    narrow: `". t words" auto "image key_time key_a" auto "weight slant name" auto
+      "key_weight key_slant key_name" auto / minmax(0, 1fr) minmax(0, 1fr) minmax(0, 1fr)`,
+    wide: `"words t . weight slant name" auto
+      "image key_time key_a key_weight key_slant key_name" auto / 1fr 1fr 1fr 1fr 1fr 1fr`,
+    areas: { legend: "words" },
   },
   parts: {
     image: ui.digit({
@@ -74,14 +75,20 @@ export default ui.figure({
       values: (now) => now.image,
       decorate: (prepared, _, { palette }) => ui.grid(prepared, [GRID, GRID], palette.data),
     }),
+    t: ui.slider({ label: "time", symbol: "t", role: "condition" }),
+    weight: word("weight"),
+    slant: word("slant"),
+    name: word("name"),
     ...keys,
     legend: ui.legend({ kind: "share", low: "0", high: "60%" }),
   },
+  wires: [
+    ["t", "key_time", { role: "condition" }],
+    ["weight", "key_weight", { role: "condition" }],
+    ["slant", "key_slant", { role: "condition" }],
+    ["name", "key_name", { role: "condition" }],
+  ],
   controls: {
-    t: ui.slider({ label: "time step", symbol: "t", role: "condition" }),
-    weight: word("weight"),
-    slant: word("slant"),
-    name: word("digit's name"),
     picture_of: ui.menu({ label: "digit shown" }),
     block: ui.menu({ label: "block" }),
     head: ui.menu({

@@ -53,16 +53,22 @@ const told = ({ y, null_class: none }) => (y === none ? "no class" : `class ${y}
 export default ui.figure({
   stages,
   layout: {
-    narrow: `"image to_time to_label" auto "legend time label" auto ". of_time of_label" auto
-      / minmax(0, 1fr) minmax(0, 1fr) minmax(0, 1fr)`,
-    wide: `". time time label label" auto "image to_time of_time to_label of_label" auto
-      "legend legend . . ." auto / 1fr 1fr 1fr 1fr 1fr`,
+    narrow: `"legend t y" auto "image to_time to_label" auto ". time label" auto
+      ". of_time of_label" auto / minmax(0, 1fr) minmax(0, 1fr) minmax(0, 1fr)`,
+    wide: `"legend t t y y" auto ". time time label label" auto
+      "image to_time of_time to_label of_label" auto / 1fr 1fr 1fr 1fr 1fr`,
   },
   parts: {
     image: ui.digit({
       title: "the digit",
       values: (now) => now.image,
       decorate: (prepared, _, { palette }) => ui.grid(prepared, [GRID, GRID], palette.data),
+    }),
+    t: ui.slider({ label: "time", symbol: "t", role: "condition" }),
+    y: ui.menu({
+      label: "class",
+      role: "condition",
+      text: (y) => (y === 10 ? "none" : String(y)),
     }),
     time: ui.node({ text: ({ t }) => `time token, t = ${t}`, role: "condition", round: false }),
     label: ui.node({ text: (s) => `class token, ${told(s)}`, role: "condition", round: false }),
@@ -82,12 +88,6 @@ export default ui.figure({
     ["label", "of_label", { role: "condition" }],
   ],
   controls: {
-    t: ui.slider({ label: "time step", symbol: "t", role: "condition" }),
-    y: ui.menu({
-      label: "class told",
-      role: "condition",
-      text: (y) => (y === 10 ? "none" : String(y)),
-    }),
     picture_of: ui.menu({ label: "digit shown" }),
     block: ui.menu({ label: "block" }),
     head: ui.menu({
@@ -113,9 +113,8 @@ export default ui.figure({
       `time ${ui.percent(shares[token][TIME])}, class ${ui.percent(shares[token][CLASS])}`;
     return `The time token's own row: ${row(TIME)}. The class token's own row: ${row(CLASS)}.`;
   },
-  note:
-    "If a token looked at all eighteen alike, each would get 6%. The digit is shown clean; the " +
-    "model sees it noised to step t.",
+  note: "The shade is by the square root of the share. If a token looked at all eighteen alike, " +
+    "each would get 6%. The digit is shown clean; the model sees it noised to step t.",
   table: (_, { shares = [] }) => ({
     caption: "Shares of attention, from each patch and to it",
     columns: ["token", "patch → time", "patch → class", "time → patch", "class → patch"],

@@ -44,7 +44,7 @@ export default ui.figure({
   stages,
   layout: {
     narrow: `"clocks clocks clocks" auto "t t t" auto "curve curve curve" auto
-      "dimension dimension dimension" auto "time plus_class c" auto "legend legend legend" auto
+      "dimension dimension dimension" auto "time plus_class c" auto "legend label ." auto
       / 1fr 1fr 1fr`,
     wide: `"clocks clocks curve curve curve" auto "t t dimension dimension dimension" auto
       "time plus plus_class equals c" auto "legend . label . ." auto / 1fr auto 1fr auto 1fr`,
@@ -79,6 +79,11 @@ export default ui.figure({
     time: vector("time", "time t", "data"),
     plus: ui.node({ text: "+" }),
     class: vector("class", "class y", "condition"),
+    label: ui.menu({
+      label: "class y",
+      role: "condition",
+      text: (label) => (label === 10 ? "10: no class" : String(label)),
+    }),
     equals: ui.node({ text: "=" }),
     c: vector("c", "their sum c", "condition"),
     legend: ui.legend({ label: "sinusoid", low: "−1", high: "1" }),
@@ -87,11 +92,6 @@ export default ui.figure({
     unit: ui.menu({
       label: "t is fed in",
       text: (unit) => ({ thousand: "from 0 to 1000", one: "from 0 to 1" })[unit],
-    }),
-    label: ui.menu({
-      label: "class y",
-      role: "condition",
-      text: (label) => (label === 10 ? "10: no class" : String(label)),
     }),
   },
   wires: [

@@ -83,10 +83,11 @@ export default ui.figure({
   stages,
   layout: {
     narrow: `"image tokens ln normalised" auto
+      "condition condition condition legend" auto
       "scale scale scale times" auto "scaled_spread scaled_spread scaled_spread scaled" auto
       "shift shift shift plus" auto
       "modulated_spread modulated_spread modulated_spread modulated" auto
-      "condition condition condition legend" auto / 5rem 5rem 1fr 5rem`,
+      / 5rem 5rem 1fr 5rem`,
     wide: `"condition condition . scale scale shift shift legend" auto
       "image tokens ln normalised times scaled plus modulated" auto
       ". tokens_spread . normalised_spread . scaled_spread . modulated_spread" auto

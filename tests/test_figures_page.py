@@ -149,6 +149,15 @@ def test_cause_and_effect_in_one_look(open_page, chapter, size):
     assert not lost
 
 
+def test_the_measure_sees_what_is_out_of_sight(open_page):
+    """Controls that stand a screen away from the pictures would be found."""
+    page = open_page("09-adaptive-layer-norm")
+    page.add_style_tag(content=".dit-controls { margin-top: 900px }")
+    (figure,) = live_figures(page)
+    token = each_visible(figure, "input[type=range]")[-1]
+    assert hidden_part(figure, token) > 100
+
+
 @pytest.fixture(scope="module", params=CHAPTERS)
 def shared(request, browser):
     """One visit of a chapter for the tests that leave the page as they found it."""

@@ -66,6 +66,10 @@ const branchWires = (suffix, from, inner, to) => [
   [`plus_${suffix}`, to, { role: "stream" }],
   [from, `norm_${suffix}`],
   [`norm_${suffix}`, `modulated_${suffix}`],
+  [`scale_${suffix}`, `norm_${suffix}`, { role: "scale", only: "wide" }],
+  [`shift_${suffix}`, `modulated_${suffix}`, { role: "shift", only: "wide" }],
+  [`scale_${suffix}`, `modulated_${suffix}`, { role: "scale", only: "narrow" }],
+  [`shift_${suffix}`, `modulated_${suffix}`, { role: "shift", only: "narrow" }],
   [`modulated_${suffix}`, inner],
   [inner, `valve_${suffix}`],
   [`valve_${suffix}`, `plus_${suffix}`, {
@@ -122,7 +126,7 @@ export default ui.figure({
     [
       "attention only",
       { ...zero, gate_msa: 1 },
-      "The upper valve is open: attention mixes the rows, so that blank patches change, too.",
+      "The first valve is open: attention mixes the rows, so that blank patches change, too.",
     ],
     [
       "MLP only",

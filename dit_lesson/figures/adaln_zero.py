@@ -50,9 +50,9 @@ class AdaLNZeroFigure(Figure):
     """
 
     caption: ClassVar[str] = (
-        "A block with random weights on sixteen tokens (rows) of sixteen features (columns). "
-        "Above, the attention branch; below, the MLP branch. With both gates at 0 what comes out "
-        "is what went in, whatever the branches compute."
+        "A block with random weights on sixteen tokens (rows) of sixteen features (columns): first "
+        "the attention branch, then the MLP branch, each added to the stream through its gate. "
+        "With both gates at 0 what comes out is what went in, whatever the branches compute."
     )
 
     shift_msa = traitlets.Float(0.0, min=-2, max=2)

@@ -79,20 +79,21 @@ function route(a, b) {
 }
 
 // Lines between parts, [from, to, { role, flow, bare }]: `flow(state)` is how wide, 0 to 1;
-// `bare` has no arrow.  `measure` finds the parts' places again, `draw` follows the state.
+// `bare` has no arrow, `only` names the layout that has the line.  `measure` finds the parts' places again, `draw` follows the state.
 /** @type {(stage: any, wires: any[][], parts: any) => any} */
 export function wiring(stage, wires, parts) {
   const picture = svg("svg", { class: "dit-wires", "aria-hidden": "true" });
-  const lines = wires.map(([from, to, { role = "data", flow, bare } = {}]) => {
+  const lines = wires.map(([from, to, { role = "data", flow, bare, only } = {}]) => {
     const line = svg("path", { class: `dit-wire dit-wire-${role}` });
     const head = svg("path", { class: `dit-head dit-wire-${role}` });
     picture.append(line, head);
-    return { from, to, flow, bare, line, head };
+    return { from, to, flow, bare, only, line, head };
   });
   return {
     element: picture,
     measure() {
       const home = stage.getBoundingClientRect();
+      const layout = getComputedStyle(stage).getPropertyValue("--dit-layout").trim();
       const place = (name) => {
         const box = (parts[name].anchor ?? parts[name].element).getBoundingClientRect();
         return {
@@ -103,9 +104,10 @@ export function wiring(stage, wires, parts) {
           seen: box.width > 0,
         };
       };
-      for (const { from, to, bare, line, head } of lines) {
+      for (const { from, to, bare, only, line, head } of lines) {
         const [a, b] = [place(from), place(to)];
-        const points = a.seen && b.seen ? route(a, b) : [];
+        const drawn = a.seen && b.seen && (!only || only === layout);
+        const points = drawn ? route(a, b) : [];
         line.setAttribute(
           "d",
           points.length ? `M ${points.map((p) => p.join(" ")).join(" L ")}` : "",
@@ -120,11 +122,12 @@ export function wiring(stage, wires, parts) {
       }
     },
     draw(state) {
-      for (const { flow, line } of lines) {
+      for (const { flow, line, head } of lines) {
         if (!flow) continue;
         const share = Math.min(1, Math.abs(flow(state)));
         const width = share === 0 ? "0" : String(1 + 7 * share);
-        if (line.getAttribute("stroke-width") !== width) line.setAttribute("stroke-width", width);
+        if (line.style.strokeWidth !== width) line.style.strokeWidth = width;
+        head.style.visibility = share === 0 ? "hidden" : "";
       }
     },
   };

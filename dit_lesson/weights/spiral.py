@@ -1,11 +1,31 @@
-"""The toy of chapter 2: points on a spiral, and a small network that is told t in several ways."""
+"""The toy of chapter 2: points on a spiral, and a small network that is told t in several ways.
+
+python -m dit_lesson.weights.spiral    trains what `spiral-comparison.json` tells of (4 minutes)
+"""
+
+import json
+from importlib.metadata import version
+from itertools import product
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
+from dit_lesson.diffusion import (
+    Prediction,
+    Straight,
+    VariancePreserving,
+    denoising_loss,
+    linear_betas,
+)
 from dit_lesson.embeddings import TimestepEmbedder
+from dit_lesson.sampling import ancestral, respace, sample
+from dit_lesson.training import WEIGHTS, train
+
+BETAS = linear_betas(1000)
+TRAINING = {"steps": 1500, "batch_size": 256, "learning_rate": 4e-3}
+SAMPLING_STEPS = {"noise": 250, "velocity": 100}
 
 
 def spiral(count: int, seed: int) -> Tensor:
@@ -22,7 +42,9 @@ def distances(samples: Tensor, data: Tensor) -> tuple[float, float]:
     The first is large where samples lie off the data (precision), the second where data have no
     sample near them (coverage).
 
-    Args: samples (n, D); data (m, D).
+    Args:
+        samples: (n, D).
+        data: (m, D).
     """
     between = torch.cdist(samples, data)
     return between.min(dim=1).values.mean().item(), between.min(dim=0).values.mean().item()
@@ -31,8 +53,11 @@ def distances(samples: Tensor, data: Tensor) -> tuple[float, float]:
 class PointDenoiser(nn.Module):
     """Three layers that answer about points (B, 2) at times (B,).
 
-    ``time`` says where the vector c of the time enters: "nowhere", "first layer" (glued to the
-    point), "every layer" (glued to each layer's input), "scale and shift" (of each layer's output).
+    Args:
+        time: where the vector c of the time enters: "nowhere", "first layer" (glued to the
+            point), "every layer" (glued to each layer's input), "scale and shift" (of each
+            layer's output).
+        width: of the layers, and of c.
     """
 
     def __init__(self, time: str, width: int = 64):
@@ -55,3 +80,71 @@ class PointDenoiser(nn.Module):
                 x = x * (1 + scale) + shift
             x = silu(x)  # (B, width)
         return self.final(x)
+
+
+def train_and_sample(
+    time: str, target: Prediction, unit: float, width: int, seed: int
+) -> tuple[PointDenoiser, Tensor]:
+    """A denoiser of the spiral, and 2,000 points that it draws.
+
+    Args:
+        time: where the time enters, see `PointDenoiser`.
+        target: "noise", on DiT's path, sampled in 250 respaced steps; or "velocity", on the
+            straight path, sampled in 100.
+        unit: the largest time that the network hears, 1000 or 1.
+        width: of the network.
+        seed: of the start, the batches and the samples.
+    """
+    path = VariancePreserving(BETAS) if target == "noise" else Straight(time_scale=1000)
+
+    def model_in_unit(x: Tensor, t: Tensor) -> Tensor:
+        return model(x, t * (unit / 1000))
+
+    def loss(_: PointDenoiser, x0: Tensor, generator: torch.Generator) -> Tensor:
+        noise = torch.randn(x0.shape, generator=generator)
+        t = path.draw(len(x0), generator)
+        return denoising_loss(model_in_unit, x0, t, noise, path, target)
+
+    torch.manual_seed(seed)
+    model = PointDenoiser(time, width)
+    train(model, loss, (spiral(4000, seed=0),), seed=seed, **TRAINING)
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(2000, 2, generator=generator)
+    steps = SAMPLING_STEPS[target]
+    if target == "velocity":
+        return model, sample(model_in_unit, noise, path, steps, predicts="velocity")
+    times = [*reversed(respace(BETAS, steps)[1].tolist()), -1]
+    return model, sample(model_in_unit, noise, path, times, ancestral(generator))
+
+
+def compare(seeds: tuple[int, ...]) -> None:
+    """Where t enters, and its unit, several seeds each; writes a card without weights."""
+    options = (
+        *(("nowhere", "noise", 1000, 64), ("first layer", "noise", 1000, 64)),
+        *(("every layer", "noise", 1000, 64), ("every layer", "noise", 1000, 76)),
+        *(("scale and shift", "noise", 1000, 64), ("scale and shift", "noise", 1, 64)),
+        *(("scale and shift", "velocity", 1000, 64), ("scale and shift", "velocity", 1, 64)),
+    )
+    curve = spiral(4000, seed=1)
+    runs = []
+    for (time, target, unit, width), seed in product(options, seeds):
+        model, points = train_and_sample(time, target, unit, width, seed)
+        used = sum(p.numel() for p in model.parameters() if p.grad is not None)
+        off, uncovered = (round(distance, 4) for distance in distances(points, curve))
+        settings = {"time": time, "target": target, "unit": unit, "width": width, "seed": seed}
+        runs.append(settings | {"parameters": used, "off_curve": off, "uncovered": uncovered})
+        print(runs[-1], flush=True)
+    card = {
+        "command": "python -m dit_lesson.weights.spiral",
+        "threads": torch.get_num_threads(),
+        "training": TRAINING,
+        "sampling_steps": SAMPLING_STEPS,
+        "versions": {library: version(library) for library in ("torch", "numpy")},
+        "runs": runs,
+    }
+    (WEIGHTS / "spiral-comparison.json").write_text(json.dumps(card, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    compare(seeds=(0, 1, 2))

@@ -6,6 +6,7 @@ python -m dit_lesson.weights.spiral    trains what `spiral-comparison.json` tell
 import json
 from importlib.metadata import version
 from itertools import product
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ from dit_lesson.sampling import ancestral, respace, sample
 from dit_lesson.training import WEIGHTS, train
 
 BETAS = linear_betas(1000)
-TRAINING = {"steps": 1500, "batch_size": 256, "learning_rate": 4e-3}
+TRAINING: dict[str, Any] = {"steps": 1500, "batch_size": 256, "learning_rate": 4e-3}
 SAMPLING_STEPS = {"noise": 250, "velocity": 100}
 
 

@@ -1,10 +1,6 @@
-"""The toy of chapter 2: points on a spiral, and a small network that is told t in several ways.
+"""The toy of chapter 2: points on a spiral, and a small network that is told t in several ways."""
 
-python -m dit_lesson.weights.spiral    trains what `spiral-comparison.json` tells of (4 minutes)
-"""
-
-import json
-from importlib.metadata import version
+from dataclasses import asdict
 from itertools import product
 from typing import Any
 
@@ -21,12 +17,14 @@ from dit_lesson.diffusion import (
     linear_betas,
 )
 from dit_lesson.embeddings import TimestepEmbedder
+from dit_lesson.experiments import Comparison
 from dit_lesson.sampling import ancestral, respace, sample
-from dit_lesson.training import WEIGHTS, train
+from dit_lesson.training import Recipe, train
 
 BETAS = linear_betas(1000)
-TRAINING: dict[str, Any] = {"steps": 1500, "batch_size": 256, "learning_rate": 4e-3}
+RECIPE = Recipe(steps=1500, batch_size=256, learning_rate=4e-3, fused=False)
 SAMPLING_STEPS = {"noise": 250, "velocity": 100}
+SEEDS = (0, 1, 2)
 
 
 def spiral(count: int, seed: int) -> Tensor:
@@ -84,11 +82,12 @@ class PointDenoiser(nn.Module):
 
 
 def train_and_sample(
-    time: str, target: Prediction, unit: float, width: int, seed: int
+    recipe: Recipe, time: str, target: Prediction, unit: float, width: int, seed: int
 ) -> tuple[PointDenoiser, Tensor]:
     """A denoiser of the spiral, and 2,000 points that it draws.
 
     Args:
+        recipe: of the training.
         time: where the time enters, see `PointDenoiser`.
         target: "noise", on DiT's path, sampled in 250 respaced steps; or "velocity", on the
             straight path, sampled in 100.
@@ -108,7 +107,7 @@ def train_and_sample(
 
     torch.manual_seed(seed)
     model = PointDenoiser(time, width)
-    train(model, loss, (spiral(4000, seed=0),), seed=seed, **TRAINING)
+    train(model, loss, (spiral(4000, seed=0),), seed=seed, **asdict(recipe))
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(2000, 2, generator=generator)
     steps = SAMPLING_STEPS[target]
@@ -118,34 +117,37 @@ def train_and_sample(
     return model, sample(model_in_unit, noise, path, times, ancestral(generator))
 
 
-def compare(seeds: tuple[int, ...]) -> None:
-    """Where t enters, and its unit, several seeds each; writes a card without weights."""
-    options = (
-        *(("nowhere", "noise", 1000, 64), ("first layer", "noise", 1000, 64)),
-        *(("every layer", "noise", 1000, 64), ("every layer", "noise", 1000, 76)),
-        *(("scale and shift", "noise", 1000, 64), ("scale and shift", "noise", 1, 64)),
-        *(("scale and shift", "velocity", 1000, 64), ("scale and shift", "velocity", 1, 64)),
-    )
-    curve = spiral(4000, seed=1)
-    runs = []
-    for (time, target, unit, width), seed in product(options, seeds):
-        model, points = train_and_sample(time, target, unit, width, seed)
-        used = sum(p.numel() for p in model.parameters() if p.grad is not None)
-        off, uncovered = (round(distance, 4) for distance in distances(points, curve))
-        settings = {"time": time, "target": target, "unit": unit, "width": width, "seed": seed}
-        runs.append(settings | {"parameters": used, "off_curve": off, "uncovered": uncovered})
-        print(runs[-1], flush=True)
-    card = {
-        "command": "python -m dit_lesson.weights.spiral",
-        "threads": torch.get_num_threads(),
-        "training": TRAINING,
-        "sampling_steps": SAMPLING_STEPS,
-        "versions": {library: version(library) for library in ("torch", "numpy")},
-        "runs": runs,
+def time_run(
+    recipe: Recipe, time: str, target: Prediction, unit: float, width: int, seed: int
+) -> dict[str, Any]:
+    """Parameters in use, and both `distances` of the samples from another draw of the data."""
+    model, points = train_and_sample(recipe, time, target, unit, width, seed)
+    off, uncovered = distances(points, spiral(4000, seed=1))
+    return {
+        "parameters": sum(p.numel() for p in model.parameters() if p.grad is not None),
+        "off_curve": round(off, 4),
+        "uncovered": round(uncovered, 4),
     }
-    (WEIGHTS / "spiral-comparison.json").write_text(json.dumps(card, indent=2) + "\n")
 
 
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    compare(seeds=(0, 1, 2))
+OPTIONS = (
+    ("nowhere", "noise", 1000, 64),
+    ("first layer", "noise", 1000, 64),
+    ("every layer", "noise", 1000, 64),
+    ("every layer", "noise", 1000, 76),  # as many parameters as scale and shift
+    ("scale and shift", "noise", 1000, 64),
+    ("scale and shift", "noise", 1, 64),
+    ("scale and shift", "velocity", 1000, 64),
+    ("scale and shift", "velocity", 1, 64),
+)
+SPIRALS = {
+    "spiral-comparison": Comparison(
+        RECIPE,
+        [
+            {"time": time, "target": target, "unit": unit, "width": width, "seed": seed}
+            for (time, target, unit, width), seed in product(OPTIONS, SEEDS)
+        ],
+        time_run,
+        {"sampling_steps": SAMPLING_STEPS},
+    ),
+}

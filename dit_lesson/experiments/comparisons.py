@@ -5,6 +5,7 @@ from itertools import product
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from dit_lesson.autoencoder import Autoencoder
 from dit_lesson.data import digits
@@ -20,6 +21,7 @@ from dit_lesson.experiments.recipes import (
 )
 from dit_lesson.experiments.shipped import vit_metrics
 from dit_lesson.models import ViT
+from dit_lesson.positions import sincos_2d
 from dit_lesson.training import Recipe
 
 SEEDS = (0, 1, 2)
@@ -70,11 +72,30 @@ def error_by_noise(model: Autoencoder, sizes: tuple[float, ...]) -> list[float]:
 
 
 def vit_run(
-    recipe: Recipe, pool: Pool, positions: Positions, sines: float | None, seed: int
+    recipe: Recipe, pool: Pool, positions: Positions, sines: float | str | None, seed: int
 ) -> dict[str, Any]:
-    """Accuracy of a ViT whose table starts, or stays, at a multiple of the sine-cosine table."""
-    table = None if sines is None else sines * ViT(**VIT).get_buffer("pos_embed")
+    """Accuracy of a ViT whose table starts, or stays, at `position_table`, or as ViT makes it."""
+    table = None if sines is None else position_table(sines, seed)
     return vit_metrics(train_vit(recipe, seed, pool, positions, table))
+
+
+def position_table(variant: float | str, seed: int) -> Tensor:
+    """A table (1, 16, D): a multiple of DiT's sines, or a variant that is as large as they are.
+
+    "period 100" is their formula with another period; "centred" leaves out their mean over the
+    places; "random" has normal numbers in their place.
+    """
+    sines = ViT(**VIT).get_buffer("pos_embed")
+    if isinstance(variant, float):
+        return variant * sines
+    size = sines.square().mean().sqrt()
+    if variant == "random":
+        return size * torch.randn(sines.shape, generator=torch.Generator().manual_seed(seed))
+    if variant == "centred":
+        centred = sines - sines.mean(dim=1)
+        return size / centred.square().mean().sqrt() * centred
+    side = int(sines.shape[1] ** 0.5)
+    return torch.tensor(sincos_2d(sines.shape[2], side, side, period=100)[None]).float()
 
 
 COMPARISONS = {
@@ -95,6 +116,10 @@ COMPARISONS = {
                 ("cls", "none", None),
                 ("cls", "sincos", 0.1),
                 ("cls", "learned", 1.0),
+                ("cls", "sincos", "random"),
+                ("cls", "sincos", "period 100"),
+                ("cls", "sincos", "centred"),
+                ("cls", "learned", "random"),
             ],
         ),
         vit_run,

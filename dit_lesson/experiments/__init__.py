@@ -66,9 +66,13 @@ def compare(name: str, comparison: Comparison, directory: Path = RESULTS) -> Non
     )
     print(f"{name}: {len(missing)} of {len(comparison.settings)} runs to make", flush=True)
     for settings in missing:
-        runs.append(dict(settings) | comparison.run(comparison.recipe, **settings))
+        run = dict(settings) | comparison.run(comparison.recipe, **settings)
+        runs.append(run)
+        runs.sort(  # in the order of the settings, whichever were lost
+            key=lambda run: [s.items() <= run.items() for s in comparison.settings], reverse=True
+        )
         write_atomically(path, (json.dumps(result, indent=2) + "\n").encode())
-        print(f"{name}: {runs[-1]}", flush=True)
+        print(f"{name}: {run}", flush=True)
 
 
 def record(recipe: Recipe, **more: Any) -> dict[str, Any]:

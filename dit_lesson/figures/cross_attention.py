@@ -112,4 +112,4 @@ class CrossAttentionFigure(Figure):
         now = self.stages()
         # full colour at 0.6, as on the page
         maps = [row.reshape(GRID, GRID) / 0.6 for row in now["maps"]]
-        return plots.image_row([now["image"], *maps], ["the digit", *self.looked_up()])
+        return plots.image_row([now["image"], *maps], ["the digit", *self.looked_up()], digits=(0,))

@@ -98,4 +98,4 @@ class InContextFigure(Figure):
         # full colour at 0.5 and shaded by the root, as on the page
         squares = [np.sqrt(2 * row).reshape(GRID, GRID) for row in maps]
         titles = ["the digit", "patch → time", "patch → class", "time → patch", "class → patch"]
-        return plots.image_row([now["image"], *squares], titles)
+        return plots.image_row([now["image"], *squares], titles, digits=(0,))

@@ -1,10 +1,10 @@
 """Static pictures (matplotlib), in the colours of the whole book.
 
 `use_style` sets the one style; every function returns a figure and leaves showing it
-to the caller.  Signed values have one diverging map, white at zero.
+to the caller.  Signed values have one diverging map, white at zero; digits are ink on paper.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import matplotlib as mpl
 import matplotlib.figure
@@ -23,7 +23,7 @@ COLOURS = {
 }
 WIDTH = 7.5  # inches: at 100 dots an inch the width of a page's text, so that 9 points stay 12 px
 SIGNED = LinearSegmentedColormap.from_list("signed", ["#4b3f92", "#ffffff", "#b8860b"])
-INK = "gray_r"  # pictures: -1 is white paper, 1 is black ink
+INK = LinearSegmentedColormap.from_list("ink", ["#fbfaf6", "#8f8e8b", "#1f2430"])
 SHARES = "Greys"  # numbers that are never negative: white is 0
 
 
@@ -163,17 +163,22 @@ def patch_stages(
 
 
 def image_row(
-    images: Sequence[np.ndarray], titles: Sequence[str], limit: float = 1
+    images: Sequence[np.ndarray],
+    titles: Sequence[str],
+    limit: float = 1,
+    digits: Container[int] = (),
 ) -> matplotlib.figure.Figure:
-    """Draw images (H, W) of signed values side by side, zero white."""
+    """Draw images (H, W) of signed values side by side, zero white; `digits` are ink on paper."""
     width = min(2 * len(images), WIDTH)
     tall = max(len(image) / len(image[0]) for image in images)
     size = (width, tall * width / len(images) + 0.3)
     figure, axes = plt.subplots(1, len(images), figsize=size, squeeze=False)
     plt.close(figure)
-    for place, image, title in zip(axes[0], images, titles, strict=True):
+    for i, (place, image, title) in enumerate(zip(axes[0], images, titles, strict=True)):
         matrix(place, image, limit, title)
         place.set_aspect("equal")
+        if i in digits:
+            place.images[0].set_cmap(INK)
     return figure
 
 
@@ -226,7 +231,7 @@ def point_clouds(
 
 
 def noised_digit(
-    panels: dict[str, np.ndarray],
+    panels: dict[str, tuple[np.ndarray, Colormap]],
     alpha_bars: dict[str, np.ndarray],
     chosen: str,
     progress: float,
@@ -238,8 +243,9 @@ def noised_digit(
     """
     figure, axes = plt.subplots(2, 4, figsize=(WIDTH, 4.4))
     plt.close(figure)
-    for place, (title, image) in zip(axes.flat, panels.items(), strict=False):
-        matrix(place, image, 2, title)
+    for place, (title, (image, cmap)) in zip(axes.flat, panels.items(), strict=False):
+        matrix(place, image, 1 if title == "data" else 2, title)
+        place.images[0].set_cmap(cmap)
         place.set_aspect("equal")
     curve, ruler = axes[1, 2:]
     for (name, kept), dashes in zip(alpha_bars.items(), ("-", "--", ":"), strict=True):

@@ -93,7 +93,9 @@ def live_figures(page: Page) -> list[Locator]:
     figures = page.locator(".dit-live").all()
     for figure in figures:
         figure.scroll_into_view_if_needed()
-        expect(figure.locator(".dit-waiting [role=status]")).not_to_contain_text("Loading")
+        # a sentence with its numbers: not yet there, or that it loads, is to wait
+        said = figure.locator(".dit-waiting [role=status]")
+        expect(said).to_have_text(re.compile(r"^(?!Loading)\S"), timeout=20_000)
     return figures
 
 

@@ -10,14 +10,14 @@ import traitlets
 
 from dit_lesson import plots
 from dit_lesson.attention import attention_maps
+from dit_lesson.checkpoints import load_model, load_weights
 from dit_lesson.data import CAPTION_WORDS
 from dit_lesson.diffusion import add_noise, alpha_bar, linear_betas
 from dit_lesson.embeddings import CaptionEncoder
 from dit_lesson.figures import samples
 from dit_lesson.figures.assets import packed_weights, unpacked
 from dit_lesson.figures.base import Figure
-from dit_lesson.models import DiT, DiTConfig
-from dit_lesson.checkpoints import load_weights, read_card
+from dit_lesson.models import DiT
 
 NAME = "caption-dit"
 MEAN = -1  # in the place of a head: the mean over all heads
@@ -34,9 +34,7 @@ def weights() -> bytes:
 @cache
 def model() -> DiT:
     """The shipped model that reads captions, as rounded for the page, in double precision."""
-    arguments = read_card(NAME)["arguments"]
-    words = CaptionEncoder(CAPTION_WORDS, max_words=4, hidden_size=arguments["hidden_size"])
-    trained = DiT(DiTConfig(**arguments), y_embedder=words).double().eval()
+    trained = load_model(NAME).double().eval()
     trained.load_state_dict(load_weights(NAME) | unpacked(weights()))
     return trained
 
@@ -114,4 +112,4 @@ class CrossAttentionFigure(Figure):
         now = self.stages()
         # full colour at 0.6, as on the page
         maps = [row.reshape(GRID, GRID) / 0.6 for row in now["maps"]]
-        return plots.image_row([now["image"], *maps], ["the digit", *self.looked_up()])
+        return plots.image_row([now["image"], *maps], ["the digit", *self.looked_up()], digits=(0,))

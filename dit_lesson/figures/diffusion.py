@@ -88,13 +88,14 @@ class DiffusionFigure(Figure):
     def picture(self) -> matplotlib.figure.Figure:
         """Six images, the schedules' curves and the two directions of time."""
         now = self.stages()
+        asked = plots.SIGNED if self.target == "velocity" else plots.INK
         panels = {
-            "data": now["data"],
-            "noise": now["noise"],
-            "their mixture": now["mixed"],
-            f"asked for: {TARGETS[self.target]}": now["target"],
-            "velocity, noise at 1": now["noiseAtOne"],
-            "velocity, noise at 0": now["noiseAtZero"],
+            "data": (now["data"], plots.INK),
+            "noise": (now["noise"], plots.INK),
+            "their mixture": (now["mixed"], plots.INK),
+            f"asked for: {TARGETS[self.target]}": (now["target"], asked),
+            "velocity, noise at 1": (now["noiseAtOne"], plots.SIGNED),
+            "velocity, noise at 0": (now["noiseAtZero"], plots.SIGNED),
         }
         curves = {
             NAMES[name]: alpha_bar(linear_betas(steps, rescale=rescale)).numpy()

@@ -10,12 +10,12 @@ import traitlets
 
 from dit_lesson import plots
 from dit_lesson.attention import attention_maps
+from dit_lesson.checkpoints import load_model
 from dit_lesson.diffusion import add_noise, alpha_bar, linear_betas
 from dit_lesson.figures import samples
 from dit_lesson.figures.assets import packed_weights
 from dit_lesson.figures.base import Figure
-from dit_lesson.models import DiT, DiTConfig
-from dit_lesson.checkpoints import load_weights, read_card
+from dit_lesson.models import DiT
 
 NAME = "in-context-dit"
 MEAN = -1  # in the place of a head: the mean over all heads
@@ -25,9 +25,7 @@ DEPTH, NUM_HEADS, GRID, NULL_CLASS = 3, 4, 4, 10
 @cache
 def model() -> DiT:
     """The shipped model with time and class among its tokens, in double precision."""
-    trained = DiT(DiTConfig(**read_card(NAME)["arguments"]))
-    trained.load_state_dict(load_weights(NAME))
-    return trained.double().eval()
+    return load_model(NAME).double().eval()
 
 
 class InContextFigure(Figure):
@@ -100,4 +98,4 @@ class InContextFigure(Figure):
         # full colour at 0.5 and shaded by the root, as on the page
         squares = [np.sqrt(2 * row).reshape(GRID, GRID) for row in maps]
         titles = ["the digit", "patch → time", "patch → class", "time → patch", "class → patch"]
-        return plots.image_row([now["image"], *squares], titles)
+        return plots.image_row([now["image"], *squares], titles, digits=(0,))

@@ -83,4 +83,5 @@ class LatentSpaceFigure(Figure):
         now = self.stages()
         (a, b), (c, d) = now["latent"].reshape(2, 2, SIDE, SIDE) / 3
         titles = ["pixels mixed", "latents mixed (÷ 3)", "latents mixed, decoded"]
-        return plots.image_row([now["pixels"], np.block([[a, b], [c, d]]), now["decoded"]], titles)
+        images = [now["pixels"], np.block([[a, b], [c, d]]), now["decoded"]]
+        return plots.image_row(images, titles, digits=(0, 2))

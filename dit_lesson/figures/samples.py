@@ -7,9 +7,9 @@ import numpy as np
 import torch
 
 from dit_lesson.autoencoder import Autoencoder
+from dit_lesson.checkpoints import load_model
 from dit_lesson.data import load_digits, scale_digits
 from dit_lesson.figures.assets import packed
-from dit_lesson.checkpoints import load_weights
 
 LATENT_SIDE, LATENT_CHANNELS = 8, 4
 
@@ -41,9 +41,7 @@ def as_numbers(images: np.ndarray) -> np.ndarray:
 @cache
 def autoencoder() -> Autoencoder:
     """The shipped autoencoder as pages have it: weights of 16 bits, computed in 64."""
-    shipped = Autoencoder(downsample=4)
-    shipped.load_state_dict(load_weights("autoencoder-8x8x4"))
-    return shipped.half().double()
+    return load_model("autoencoder-8x8x4").half().double()
 
 
 @cache

@@ -10,12 +10,12 @@ import traitlets
 
 from dit_lesson import plots
 from dit_lesson.attention import attention_maps
+from dit_lesson.checkpoints import load_model, read_card
 from dit_lesson.figures import samples
 from dit_lesson.figures.assets import packed_weights
 from dit_lesson.figures.base import Figure
 from dit_lesson.models import ViT
 from dit_lesson.patches import patchify, unpatchify
-from dit_lesson.checkpoints import load_weights, read_card
 
 NAME = "vit"
 PATCH_SIZE, GRID, DEPTH = 7, 4, 4
@@ -24,9 +24,7 @@ PATCH_SIZE, GRID, DEPTH = 7, 4, 4
 @cache
 def model() -> ViT:
     """The shipped classifier in double precision."""
-    trained = ViT(**read_card(NAME)["arguments"])
-    trained.load_state_dict(load_weights(NAME))
-    return trained.double().eval()
+    return load_model(NAME).double().eval()
 
 
 class ViTFigure(Figure):

@@ -5,17 +5,15 @@ import pytest
 import torch
 from playwright.sync_api import expect
 
-from dit_lesson.autoencoder import Autoencoder
+from dit_lesson.checkpoints import load_model
 from dit_lesson.figures import samples
 from dit_lesson.figures.latent_space import LatentSpaceFigure, greyness
-from dit_lesson.checkpoints import load_weights
 from tests.browser import control, live_figures, tables
 
 
 def test_the_weights_of_the_page_are_those_that_ship():
     """Half precision and rounded latents change no grey level that one could see."""
-    shipped = Autoencoder(downsample=4)
-    shipped.load_state_dict(load_weights("autoencoder-8x8x4"))
+    shipped = load_model("autoencoder-8x8x4")
     latents = torch.tensor(samples.latents("test"))
     there = shipped.from_latents(latents.float()).numpy()
     here = samples.autoencoder().from_latents(latents).numpy()

@@ -18,8 +18,8 @@ __all__ = ["browser", "open_page", "site"]
 STATES = [
     {},
     {"t": 0, "block": 0, "head": 3, "picture_of": 2},
-    {"t": 999, "block": 1, "weight": "thin", "slant": "upright", "name": "zero"},
-    {"t": 640, "head": 1, "name": "three", "picture_of": 9},
+    {"t": 1.0, "block": 1, "weight": "thin", "slant": "upright", "name": "zero"},
+    {"t": 0.64, "head": 1, "name": "three", "picture_of": 9},
 ]
 
 
@@ -29,7 +29,7 @@ def test_module_equals_python(traits):
     figure = CrossAttentionFigure(**traits)
     (result,) = javascript.call("cross_attention", [("stages", figure.state())])
     # torch takes the angles of the time step in float32, as the released model does
-    tolerance = 1e-5 if figure.t < 100 else 1e-4
+    tolerance = 1e-5 if figure.t < 0.1 else 1e-4
     np.testing.assert_allclose(result, figure.stages(), rtol=0, atol=tolerance)
 
 
@@ -78,8 +78,8 @@ def test_the_model_is_the_one_of_the_card():
 def test_the_page_shows_what_python_computes(open_page):
     figure = live_figures(open_page("08-cross-attention", "file"))[0]
     for button, traits in (
-        ("almost noise", {"t": 950}),
-        ("a wrong name", {"t": 950, "name": "three"}),
+        ("almost noise", {"t": 0.95}),
+        ("a wrong name", {"t": 0.95, "name": "three"}),
         ("reset", {}),
     ):
         figure.get_by_role("button", name=button).click()

@@ -15,8 +15,8 @@ __all__ = ["browser", "open_page", "site"]
 STATES = [
     {},
     {"t": 0, "y": 2, "block": 1, "head": 3, "picture_of": 2},
-    {"t": 999, "y": 10, "block": 2},
-    {"t": 640, "y": 3, "block": 2, "head": 1, "picture_of": 9},
+    {"t": 1.0, "y": 10, "block": 2},
+    {"t": 0.64, "y": 3, "block": 2, "head": 1, "picture_of": 9},
 ]
 
 
@@ -32,7 +32,7 @@ def test_module_equals_python(traits):
     figure = InContextFigure(**traits)
     (result,) = javascript.call("in_context", [("stages", figure.state())])
     # torch takes the angles of the time step in float32, as the released model does
-    tolerance = 1e-5 if figure.t < 100 else 1e-4
+    tolerance = 1e-5 if figure.t < 0.1 else 1e-4
     np.testing.assert_allclose(result, figure.stages(), rtol=0, atol=tolerance)
 
 
@@ -62,8 +62,8 @@ def test_the_model_is_the_one_of_the_card():
 def test_the_page_shows_what_python_computes(open_page):
     figure = live_figures(open_page("07-in-context-conditioning", "file"))[0]
     for button, traits in (
-        ("almost noise", {"t": 950}),
-        ("a wrong class", {"t": 950, "y": 3}),
+        ("almost noise", {"t": 0.95}),
+        ("a wrong class", {"t": 0.95, "y": 3}),
         ("reset", {}),
     ):
         figure.get_by_role("button", name=button).click()

@@ -393,16 +393,15 @@ export function affineNorm(rows, weights, name) {
   return modulate(layerNorm(rows), weights[`${name}.bias`], scale);
 }
 
-// What the blocks of a shipped DiT get, besides its label: a latent noised to step t of 1000 as
-// tokens with positions, and t as a vector
-const KEPT = alphaBar(linearBetas(1000));
-export function embedNoised(latent, noise, t, weights, patchSize = 2) {
+// What the blocks of a shipped DiT get, besides its label: (1 - t) latent + t noise as tokens with
+// positions, one for each place, and 1000 t as a vector
+export function embedNoised(latent, noise, t, weights) {
   const layer = (row, name) => linearRow(row, weights[`${name}.weight`], weights[`${name}.bias`]);
-  const noised = latent.map((channel, c) => mix(Math.sqrt(KEPT[t]), channel, Math.sqrt(1 - KEPT[t]), noise[c]));
-  const patches = patchifyChannels(noised, patchSize, "C,p,p"); // the order of a convolution
+  const noised = latent.map((channel, c) => mix(1 - t, channel, t, noise[c]));
+  const patches = patchifyChannels(noised, 1);
   const embedded = linear(patches, weights["x_embedder.proj.weight"], weights["x_embedder.proj.bias"]);
   const width = embedded[0].length; // the file has the table of positions as one row
   const positions = embedded.map((_, n) => weights.pos_embed[0].subarray(n * width, (n + 1) * width));
-  const time = layer(silu(layer(timestepEmbedding(t, 256), "t_embedder.mlp.0")), "t_embedder.mlp.2");
+  const time = layer(silu(layer(timestepEmbedding(1000 * t, 256), "t_embedder.mlp.0")), "t_embedder.mlp.2");
   return { tokens: add(embedded, positions), time };
 }

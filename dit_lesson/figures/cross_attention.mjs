@@ -5,7 +5,7 @@ import { colours, group, h, heatmap, menu, numbers, presets, redraw, say, show, 
 const WORDS = ["a", "thin", "bold", "upright", "tilted", "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
 const [DEPTH, NUM_HEADS, GRID, MEAN] = [3, 4, 4, -1];
 const CHOICES = ["t", "weight", "slant", "name", "block", "head", "picture_of"];
-const START = { t: 300, weight: "bold", slant: "tilted", name: "seven", block: 2, head: MEAN, picture_of: 7 };
+const START = { t: 0.3, weight: "bold", slant: "tilted", name: "seven", block: 2, head: MEAN, picture_of: 7 };
 
 export function keyNames(state) {
   return ["time", "a", state.weight, state.slant, state.name];
@@ -53,7 +53,7 @@ function render({ model, el }) {
   const choice = (name, label, options, role = "data") => menu(model, { name, label, role, options });
   const same = (list) => list.map((value) => [value, String(value)]);
   const said = [
-    slider(model, { name: "t", label: "time step", symbol: "t", role: "condition", min: 0, max: 999, step: 1 }),
+    slider(model, { name: "t", label: "time", symbol: "t", role: "condition", min: 0, max: 1, step: 0.01 }),
     choice("weight", "weight", same(WORDS.slice(1, 3)), "condition"),
     choice("slant", "slant", same(WORDS.slice(3, 5)), "condition"),
     choice("name", "digit's name", same(WORDS.slice(5)), "condition"),
@@ -65,8 +65,8 @@ function render({ model, el }) {
   ];
   const buttons = presets(model, "presets", [
     ["reset", START],
-    ["almost clean", { t: 20 }],
-    ["almost noise", { t: 950 }],
+    ["almost clean", { t: 0.05 }],
+    ["almost noise", { t: 0.95 }],
     ["a wrong name", { name: "three", picture_of: 7 }],
   ]);
   const square = () => h("canvas", { style: "aspect-ratio: 1", "aria-hidden": "true" });
@@ -122,7 +122,7 @@ function render({ model, el }) {
         h("div", { class: "dit-panel" }, h("div", { class: "dit-title" }, "the digit"), digit),
         ...maps.map(({ title, map, note }) => h("div", { class: "dit-panel" }, title, map, note)),
       ),
-      h("p", { class: "dit-note" }, "A cell is one of the sixteen tokens, at its place in the image; full colour is 60% or more. At every place the five maps add up to 1. The digit is shown clean; the model sees it noised to step t."),
+      h("p", { class: "dit-note" }, "A cell is one of the sixteen tokens, at its place in the image; full colour is 60% or more. At every place the five maps add up to 1. The digit is shown clean; the model sees it noised, (1 − t) of the digit and t of noise."),
       sentence.element,
       details.element,
     ],

@@ -11,14 +11,12 @@ import traitlets
 
 from dit_lesson import plots
 from dit_lesson.attention import attention_maps
-from dit_lesson.autoencoder import Autoencoder
-from dit_lesson.checkpoints import load_weights, read_card
+from dit_lesson.checkpoints import load_model, load_weights
 from dit_lesson.data import CAPTION_WORDS, load_digits, scale_digits
-from dit_lesson.diffusion import add_noise, alpha_bar, linear_betas
-from dit_lesson.embeddings import CaptionEncoder
+from dit_lesson.diffusion import interpolate
 from dit_lesson.figures.adaptive_layer_norm import small_digits
 from dit_lesson.figures.base import Figure
-from dit_lesson.models import DiT, DiTConfig
+from dit_lesson.models import DiT
 
 NAME = "caption-dit"
 MEAN = -1  # in the place of a head: the mean over all heads
@@ -45,9 +43,7 @@ def weights() -> dict[str, Any]:
 @cache
 def model() -> DiT:
     """The shipped model that reads captions, as rounded for the page, in double precision."""
-    arguments = read_card(NAME)["arguments"]
-    words = CaptionEncoder(CAPTION_WORDS, max_words=4, hidden_size=arguments["hidden_size"])
-    trained = DiT(DiTConfig(**arguments), y_embedder=words).double().eval()
+    trained = load_model(NAME).double()
     rounded = {name: value.double() for name, value in load_weights(NAME).items()}
     for name, (_, step, text) in weights().items():
         levels = np.frombuffer(base64.b64decode(text), np.int8).astype(float)
@@ -59,15 +55,14 @@ def model() -> DiT:
 @cache
 def constants() -> dict[str, Any]:
     """Small digits to show, their latents, one noise, and the weights."""
-    autoencoder = Autoencoder(downsample=4)
-    autoencoder.load_state_dict(load_weights("autoencoder-8x8x4"))
+    autoencoder = load_model("autoencoder-4x4x8")
     images, labels = load_digits("train")
     first = [int(np.flatnonzero(labels == digit)[0]) for digit in range(10)]
     pictures = torch.tensor(scale_digits(images[first], 32)).double()
     return {
         "digits": small_digits().tolist(),
         "latents": autoencoder.double().to_latents(pictures).numpy().round(2).tolist(),
-        "noise": np.random.default_rng(0).normal(size=(4, 8, 8)).round(2).tolist(),
+        "noise": np.random.default_rng(0).normal(size=(8, 4, 4)).round(2).tolist(),
         "weights": weights(),
     }
 
@@ -75,17 +70,17 @@ def constants() -> dict[str, Any]:
 class CrossAttentionFigure(Figure):
     """Where the sixteen tokens of a noised digit look, in one cross-attention layer.
 
-    `picture_of` is the digit that is noised up to step `t`; `weight`, `slant` and `name` are the
-    words of the caption, which may say something else.  `head` -1 is the mean of all heads.
+    `picture_of` is the digit that is noised, at `t` = 1 altogether; `weight`, `slant` and `name`
+    are the words of the caption, which may say something else.  `head` -1 is the mean of all heads.
     """
 
     caption: ClassVar[str] = (
-        "A digit, cut into sixteen patches, and for each key (the time step and the four words "
+        "A digit, cut into sixteen patches, and for each key (the time and the four words "
         "of the caption) how much each patch's token looks it up, from 0 to 1. At every patch "
         "the five numbers add up to 1. The trained model, its weights rounded to 8 bits."
     )
 
-    t = traitlets.Int(300, min=0, max=999).tag(sync=True, figure=True)
+    t = traitlets.Float(0.3, min=0, max=1).tag(sync=True, figure=True)
     weight = traitlets.Enum(CAPTION_WORDS[1:3], "bold").tag(sync=True, figure=True)
     slant = traitlets.Enum(CAPTION_WORDS[3:5], "tilted").tag(sync=True, figure=True)
     name = traitlets.Enum(CAPTION_WORDS[5:], "seven").tag(sync=True, figure=True)
@@ -106,12 +101,12 @@ class CrossAttentionFigure(Figure):
 
     def stages(self) -> np.ndarray:
         """How much each token looks each key up, (5, 16)."""
-        kept = alpha_bar(linear_betas(1000)).double()
-        t = torch.tensor([self.t])
+        t = torch.tensor([self.t]).double()
         clean = torch.tensor([self.latents[self.picture_of]]).double()
-        noised = add_noise(clean, t, torch.tensor([self.noise]).double(), kept)
+        noised = interpolate(clean, torch.tensor([self.noise]).double(), t)
         words = model().y_embedder.encode([" ".join(self.looked_up()[1:])])
-        maps = attention_maps(model(), noised, t, words)[f"blocks.{self.block}.cross_attn"][0]
+        all_maps = attention_maps(model(), noised, 1000 * t, words)
+        maps = all_maps[f"blocks.{self.block}.cross_attn"][0]
         chosen = maps.mean(dim=0) if self.head == MEAN else maps[self.head]
         return chosen.T.numpy()
 
@@ -123,7 +118,7 @@ class CrossAttentionFigure(Figure):
             f"{key} {share:.0%}" for key, share in zip(self.looked_up(), shares, strict=True)
         )
         return (
-            f"A digit {self.picture_of} at step {self.t} under the caption "
+            f"A digit {self.picture_of} at t = {self.t:.2f} under the caption "
             f"“{' '.join(self.looked_up()[1:])}”, block {self.block}, {head}: "
             f"the tokens look up {listed}."
         )

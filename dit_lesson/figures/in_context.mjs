@@ -4,7 +4,7 @@ import { colours, group, h, heatmap, menu, numbers, presets, redraw, say, show, 
 
 const [DEPTH, NUM_HEADS, GRID, MEAN, NULL_CLASS] = [3, 4, 4, -1, 10];
 const CHOICES = ["t", "y", "picture_of", "block", "head"];
-const START = { t: 300, y: 7, picture_of: 7, block: 0, head: MEAN };
+const START = { t: 0.3, y: 7, picture_of: 7, block: 0, head: MEAN };
 const FULL = 0.5; // the share that gets full colour; a root, so that small shares can be seen
 const shade = (share) => Math.sqrt(share / FULL);
 const [TIME, CLASS] = [GRID * GRID, GRID * GRID + 1]; // the places of the condition tokens
@@ -41,7 +41,7 @@ function render({ model, el }) {
   const choice = (name, label, options, role = "data") => menu(model, { name, label, role, options });
   const upTo = (length) => Array.from({ length }, (_, i) => [i, String(i)]);
   const said = [
-    slider(model, { name: "t", label: "time step", symbol: "t", role: "condition", min: 0, max: 999, step: 1 }),
+    slider(model, { name: "t", label: "time", symbol: "t", role: "condition", min: 0, max: 1, step: 0.01 }),
     choice("y", "class told", [...upTo(NULL_CLASS), [NULL_CLASS, "none"]], "condition"),
   ];
   const where = [
@@ -51,8 +51,8 @@ function render({ model, el }) {
   ];
   const buttons = presets(model, "presets", [
     ["reset", START],
-    ["almost clean", { t: 20 }],
-    ["almost noise", { t: 950 }],
+    ["almost clean", { t: 0.05 }],
+    ["almost noise", { t: 0.95 }],
     ["a wrong class", { y: 3, picture_of: 7 }],
     ["last block", { block: DEPTH - 1 }],
   ]);
@@ -113,7 +113,7 @@ function render({ model, el }) {
         h("div", { class: "dit-panel" }, h("div", { class: "dit-title" }, "the digit"), digit),
         ...views.map(({ title, map, note }) => h("div", { class: "dit-panel" }, title, map, note)),
       ),
-      h("p", { class: "dit-note" }, "A cell is one of the sixteen image tokens, at its place in the image; full colour is half of all attention, or more, and the shade is by the square root. If a token looked at all eighteen alike, each would get 6%. The digit is shown clean; the model sees it noised to step t."),
+      h("p", { class: "dit-note" }, "A cell is one of the sixteen image tokens, at its place in the image; full colour is half of all attention, or more, and the shade is by the square root. If a token looked at all eighteen alike, each would get 6%. The digit is shown clean; the model sees it noised, (1 − t) of the digit and t of noise."),
       sentence.element,
       details.element,
     ],

@@ -11,11 +11,11 @@ import traitlets
 
 from dit_lesson import plots
 from dit_lesson.attention import attention_maps
-from dit_lesson.checkpoints import WEIGHTS, load_weights, read_card
-from dit_lesson.diffusion import add_noise, alpha_bar, linear_betas
+from dit_lesson.checkpoints import WEIGHTS, load_model
+from dit_lesson.diffusion import interpolate
 from dit_lesson.figures import cross_attention
 from dit_lesson.figures.base import Figure
-from dit_lesson.models import DiT, DiTConfig
+from dit_lesson.models import DiT
 
 NAME = "in-context-dit"
 MEAN = -1  # in the place of a head: the mean over all heads
@@ -25,9 +25,7 @@ DEPTH, NUM_HEADS, GRID, NULL_CLASS = 3, 4, 4, 10
 @cache
 def model() -> DiT:
     """The shipped model with time and class among its tokens, in double precision."""
-    trained = DiT(DiTConfig(**read_card(NAME)["arguments"]))
-    trained.load_state_dict(load_weights(NAME))
-    return trained.double().eval()
+    return load_model(NAME).double()
 
 
 @cache
@@ -40,8 +38,8 @@ def constants() -> dict[str, Any]:
 class InContextFigure(Figure):
     """Where the tokens of a noised digit, its time and its class look, in one attention layer.
 
-    `picture_of` is the digit that is noised up to step `t`; `y` is the class that the model is
-    told, 10 for none.  `head` -1 is the mean of all heads.
+    `picture_of` is the digit that is noised, at `t` = 1 altogether; `y` is the class that the
+    model is told, 10 for none.  `head` -1 is the mean of all heads.
     """
 
     caption: ClassVar[str] = (
@@ -51,7 +49,7 @@ class InContextFigure(Figure):
         "conditioning, three blocks."
     )
 
-    t = traitlets.Int(300, min=0, max=999).tag(sync=True, figure=True)
+    t = traitlets.Float(0.3, min=0, max=1).tag(sync=True, figure=True)
     y = traitlets.Int(7, min=0, max=NULL_CLASS).tag(sync=True, figure=True)
     picture_of = traitlets.Int(7, min=0, max=9).tag(sync=True, figure=True)
     block = traitlets.Int(0, min=0, max=DEPTH - 1).tag(sync=True, figure=True)
@@ -66,11 +64,10 @@ class InContextFigure(Figure):
 
     def stages(self) -> np.ndarray:
         """How much each token (row) looks at each (column), (18, 18): patches, time, class."""
-        kept = alpha_bar(linear_betas(1000)).double()
-        t, y = torch.tensor([self.t]), torch.tensor([self.y])
+        t, y = torch.tensor([self.t]).double(), torch.tensor([self.y])
         clean = torch.tensor([self.latents[self.picture_of]]).double()
-        noised = add_noise(clean, t, torch.tensor([self.noise]).double(), kept)
-        maps = attention_maps(model(), noised, t, y)[f"blocks.{self.block}.attn"][0]
+        noised = interpolate(clean, torch.tensor([self.noise]).double(), t)
+        maps = attention_maps(model(), noised, 1000 * t, y)[f"blocks.{self.block}.attn"][0]
         return (maps.mean(dim=0) if self.head == MEAN else maps[self.head]).numpy()
 
     def summary(self) -> str:
@@ -81,8 +78,8 @@ class InContextFigure(Figure):
         head = "the mean of all heads" if self.head == MEAN else f"head {self.head}"
         told = "no class" if self.y == NULL_CLASS else f"class {self.y}"
         return (
-            f"A digit {self.picture_of} at step {self.t}, told {told}, block {self.block}, {head}: "
-            f"the image tokens give {to_time:.0%} of their attention to the time and "
+            f"A digit {self.picture_of} at t = {self.t:.2f}, told {told}, block {self.block}, "
+            f"{head}: the image tokens give {to_time:.0%} of their attention to the time and "
             f"{to_class:.0%} to the class; the time token gives {of_time:.0%} of its own to the "
             f"image, the class token {of_class:.0%}."
         )

@@ -11,9 +11,9 @@ from torch.nn.functional import cross_entropy
 from dit_lesson.autoencoder import Autoencoder, autoencoder_loss
 from dit_lesson.checkpoints import load_model
 from dit_lesson.data import CAPTION_WORDS, digits, shift_images
-from dit_lesson.diffusion import VariancePreserving, denoising_loss, linear_betas
+from dit_lesson.diffusion import Straight, VariancePreserving, denoising_loss, linear_betas
 from dit_lesson.models import DiT, DiTConfig, ViT
-from dit_lesson.training import Recipe, Run
+from dit_lesson.training import Loss, Recipe, Run
 
 MAX_SHIFT = 2  # pixels, of digits in training
 
@@ -40,6 +40,20 @@ CAPTION_DIT = replace(
     IN_CONTEXT_DIT, conditioning="cross-attention", vocabulary=CAPTION_WORDS, max_words=4
 )
 SMALL_DIT_RECIPE = Recipe(2200, 64, learning_rate=4e-3, ema_decay=0.998, fused=False)
+
+DIGITS_DIT = DiTConfig(
+    input_size=4,
+    patch_size=1,
+    in_channels=8,
+    hidden_size=64,
+    depth=3,
+    num_heads=4,
+    num_classes=10,
+    learn_sigma=False,
+    embedding_init="unit",
+)
+FLOW = Straight(spread=1.0)
+DIGITS_DIT_RECIPE = Recipe(1400, 32, learning_rate=1e-2, ema_decay=0.995)
 
 RACE_DIT = DiTConfig(
     input_size=4,
@@ -95,11 +109,13 @@ def train_vit(
     return model
 
 
-def train_dit(recipe: Recipe, seed: int, config: DiTConfig, x: Tensor, y: Tensor) -> DiT:
-    """A DiT that predicts the noise in latents x (n, C, I, I), told y (n, ...)."""
+def train_dit(
+    recipe: Recipe, seed: int, config: DiTConfig, x: Tensor, y: Tensor, loss: Loss | None = None
+) -> DiT:
+    """A DiT that learns latents x (n, C, I, I), told y (n, ...), by `noise_loss` or another."""
     torch.manual_seed(seed)
     model = DiT(config)
-    Run(model, noise_loss, (x, y), recipe, seed).complete()
+    Run(model, loss or noise_loss, (x, y), recipe, seed).complete()
     return model
 
 
@@ -108,6 +124,15 @@ def noise_loss(model: Callable, x: Tensor, y: Tensor, generator: torch.Generator
     t = DDPM.draw(len(x), generator)
     noise = torch.randn(x.shape, generator=generator)
     return denoising_loss(lambda x, t: model(x, t, y, generator), x, t, noise, DDPM)
+
+
+def velocity_loss(model: Callable, x: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
+    """The error of the predicted velocity on the straight path; times in the middle are likely."""
+    t = FLOW.draw(len(x), generator)
+    noise = torch.randn(x.shape, generator=generator)
+    return denoising_loss(
+        lambda x, t: model(x, t, y, generator), x, t, noise, FLOW, predicts="velocity"
+    )
 
 
 def latents(autoencoder: str) -> dict[str, tuple[Tensor, Tensor]]:

@@ -11,13 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from dit_lesson.autoencoder import Autoencoder, kl_divergence
-from dit_lesson.checkpoints import WEIGHTS, save_weights
+from dit_lesson.checkpoints import WEIGHTS, load_model, save_weights
 from dit_lesson.data import describe_digits, digits, load_digits
 from dit_lesson.embeddings import CaptionEncoder
 from dit_lesson.experiments import record
 from dit_lesson.experiments.recipes import (
     AUTOENCODER_RECIPE,
     CAPTION_DIT,
+    DIGITS_DIT,
+    DIGITS_DIT_RECIPE,
+    FLOW,
     IN_CONTEXT_DIT,
     MAX_SHIFT,
     SMALL_DIT_RECIPE,
@@ -28,8 +31,10 @@ from dit_lesson.experiments.recipes import (
     train_autoencoder,
     train_dit,
     train_vit,
+    velocity_loss,
 )
 from dit_lesson.models import DiT, DiTConfig, ViT
+from dit_lesson.sampling import guided, sample
 from dit_lesson.training import Recipe
 
 SEED = 0
@@ -143,6 +148,34 @@ def _small_dit_metrics(model: DiT) -> dict[str, float]:
     return {"test_loss": loss(y), f"test_loss_no_{kind}": loss(null)}
 
 
+def _digits_dit(recipe: Recipe) -> tuple[DiT, dict[str, Any]]:
+    x, labels = latents("autoencoder-4x4x8")["train"]
+    model = train_dit(recipe, SEED, DIGITS_DIT, x, labels, velocity_loss)
+    card = {"model": "DiT", "arguments": asdict(DIGITS_DIT)}
+    return model, card | {"training": {"path": "straight", "spread": FLOW.spread}}
+
+
+@torch.no_grad()
+def _digits_dit_metrics(model: DiT) -> dict[str, float]:
+    """The loss on the test digits, and how many of 500 painted digits the shipped ViT reads."""
+    x, labels = latents("autoencoder-4x4x8")["test"]
+    null = model.config.num_classes
+
+    def loss(y: Tensor) -> float:
+        return round(velocity_loss(model, x, y, torch.Generator().manual_seed(SEED)).item(), 3)
+
+    noise = torch.randn(500, *x.shape[1:], generator=torch.Generator().manual_seed(SEED))
+    asked = torch.arange(10).repeat(50)
+    painted = sample(guided(model, asked, null, 1.5), noise, FLOW, 20, predicts="velocity")
+    images = load_model("autoencoder-4x4x8").from_latents(painted)[..., 2:-2, 2:-2]
+    read = load_model("vit")(images).argmax(dim=1) == asked
+    return {
+        "test_loss": loss(labels),
+        "test_loss_no_class": loss(torch.full_like(labels, null)),
+        "painted_read": round(read.double().mean().item(), 3),
+    }
+
+
 SHIPPED = {
     "autoencoder-8x8x4": Shipped(
         AUTOENCODER_RECIPE,
@@ -161,4 +194,5 @@ SHIPPED = {
     "in-context-dit": Shipped(
         SMALL_DIT_RECIPE, partial(_small_dit, config=IN_CONTEXT_DIT), _small_dit_metrics
     ),
+    "digits-dit": Shipped(DIGITS_DIT_RECIPE, _digits_dit, _digits_dit_metrics),
 }

@@ -21,7 +21,7 @@ from dit_lesson.data import CAPTION_WORDS, TRAIN_PER_CLASS, digits, shift_images
 from dit_lesson.diffusion import Straight, VariancePreserving, denoising_loss, linear_betas
 from dit_lesson.evaluation import Judge
 from dit_lesson.models import DiT, DiTConfig, ViT
-from dit_lesson.training import Recipe, Run
+from dit_lesson.training import Loss, Recipe, Run
 
 MAX_SHIFT = 2  # pixels, of digits in training
 
@@ -58,6 +58,19 @@ CAPTION_DIT = replace(
 )
 FLOW = Straight(spread=1.0)
 SMALL_DIT_RECIPE = Recipe(1200, 32, learning_rate=1e-2, ema_decay=0.995, fused=False)
+
+DIGITS_DIT = DiTConfig(
+    input_size=4,
+    patch_size=1,
+    in_channels=8,
+    hidden_size=64,
+    depth=3,
+    num_heads=4,
+    num_classes=10,
+    learn_sigma=False,
+    embedding_init="unit",
+)
+DIGITS_DIT_RECIPE = Recipe(1400, 32, learning_rate=1e-2, ema_decay=0.995)
 
 RACE_DIT = DiTConfig(
     input_size=4,
@@ -188,14 +201,9 @@ def coarse(images: Tensor) -> Tensor:
 
 
 def train_dit(
-    recipe: Recipe,
-    seed: int,
-    config: DiTConfig,
-    x: Tensor,
-    y: Tensor,
-    loss: Callable[..., Tensor] | None = None,
+    recipe: Recipe, seed: int, config: DiTConfig, x: Tensor, y: Tensor, loss: Loss | None = None
 ) -> DiT:
-    """A DiT of latents x (n, C, I, I), told y (n, ...); by default it predicts their noise."""
+    """A DiT that learns latents x (n, C, I, I), told y (n, ...), by `noise_loss` or another."""
     torch.manual_seed(seed)
     model = DiT(config)
     Run(model, loss or noise_loss, (x, y), recipe, seed).complete()
@@ -210,7 +218,7 @@ def noise_loss(model: Callable, x: Tensor, y: Tensor, generator: torch.Generator
 
 
 def velocity_loss(model: Callable, x: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
-    """The error of the predicted velocity on the straight path."""
+    """The error of the predicted velocity on the straight path; times in the middle are likely."""
     t = FLOW.draw(len(x), generator)
     noise = torch.randn(x.shape, generator=generator)
     return denoising_loss(

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from dit_lesson.autoencoder import Autoencoder, kl_divergence
-from dit_lesson.checkpoints import WEIGHTS, save_weights
+from dit_lesson.checkpoints import WEIGHTS, load_model, save_weights
 from dit_lesson.data import digits
 from dit_lesson.evaluation import Judge
 from dit_lesson.experiments import record
@@ -25,7 +25,10 @@ from dit_lesson.experiments.recipes import (
     AUTOENCODER_RECIPE,
     CAPTION_DIT,
     DECODER_RECIPE,
+    DIGITS_DIT,
+    DIGITS_DIT_RECIPE,
     FEATURE_WEIGHT,
+    FLOW,
     IN_CONTEXT_DIT,
     JUDGE_RECIPE,
     LATENT_NOISE,
@@ -44,6 +47,7 @@ from dit_lesson.experiments.recipes import (
     velocity_loss,
 )
 from dit_lesson.models import DiT, DiTConfig, ViT
+from dit_lesson.sampling import guided, sample
 from dit_lesson.training import Recipe
 
 SEED = 0
@@ -172,6 +176,34 @@ def _small_dit_metrics(model: DiT) -> dict[str, float]:
     return {f"test_loss_{key}": round(sum(x) / len(x), 3) for key, x in losses.items()}
 
 
+def _digits_dit(recipe: Recipe) -> tuple[DiT, dict[str, Any]]:
+    x, labels = latents("autoencoder-4x4x8")["train"]
+    model = train_dit(recipe, SEED, DIGITS_DIT, x, labels, velocity_loss)
+    card = {"model": "DiT", "arguments": asdict(DIGITS_DIT)}
+    return model, card | {"training": {"path": "straight", "spread": FLOW.spread}}
+
+
+@torch.no_grad()
+def _digits_dit_metrics(model: DiT) -> dict[str, float]:
+    """The loss on the test digits, and how many of 500 painted digits the shipped ViT reads."""
+    x, labels = latents("autoencoder-4x4x8")["test"]
+    null = model.config.num_classes
+
+    def loss(y: Tensor) -> float:
+        return round(velocity_loss(model, x, y, torch.Generator().manual_seed(SEED)).item(), 3)
+
+    noise = torch.randn(500, *x.shape[1:], generator=torch.Generator().manual_seed(SEED))
+    asked = torch.arange(10).repeat(50)
+    painted = sample(guided(model, asked, null, 1.5), noise, FLOW, 20, predicts="velocity")
+    images = load_model("autoencoder-4x4x8").from_latents(painted)[..., 2:-2, 2:-2]
+    read = load_model("vit")(images).argmax(dim=1) == asked
+    return {
+        "test_loss": loss(labels),
+        "test_loss_no_class": loss(torch.full_like(labels, null)),
+        "painted_read": round(read.double().mean().item(), 3),
+    }
+
+
 SHIPPED = {
     "autoencoder-8x8x4": Shipped(
         AUTOENCODER_RECIPE,
@@ -194,4 +226,5 @@ SHIPPED = {
         partial(_small_dit, config=IN_CONTEXT_DIT, seeds=(SEED, 1, 2)),
         _small_dit_metrics,
     ),
+    "digits-dit": Shipped(DIGITS_DIT_RECIPE, _digits_dit, _digits_dit_metrics),
 }

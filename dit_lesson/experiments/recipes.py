@@ -59,6 +59,9 @@ CAPTION_DIT = replace(
 FLOW = Straight(spread=1.0)
 SMALL_DIT_RECIPE = Recipe(1200, 32, learning_rate=1e-2, ema_decay=0.995, fused=False)
 
+NOISE_DIT = replace(IN_CONTEXT_DIT, input_size=8, patch_size=2, in_channels=4, hidden_size=40)
+NOISE_DIT_RECIPE = Recipe(2200, 64, learning_rate=4e-3, ema_decay=0.998, fused=False)
+
 DIGITS_DIT = DiTConfig(
     input_size=4,
     patch_size=1,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dit_lesson.autoencoder import Autoencoder, kl_divergence
 from dit_lesson.checkpoints import WEIGHTS, load_model, save_weights
@@ -34,11 +34,15 @@ from dit_lesson.experiments.recipes import (
     LATENT_NOISE,
     MAX_DEGREES,
     MAX_SHIFT,
+    NOISE_DIT,
+    NOISE_DIT_RECIPE,
     SMALL_DIT_RECIPE,
     VIT,
     VIT_RECIPE,
     coarse,
     judge_split,
+    latents,
+    noise_loss,
     train_autoencoder,
     train_decoder,
     train_dit,
@@ -176,6 +180,24 @@ def _small_dit_metrics(model: DiT) -> dict[str, float]:
     return {f"test_loss_{key}": round(sum(x) / len(x), 3) for key, x in losses.items()}
 
 
+def _noise_dit(recipe: Recipe) -> tuple[DiT, dict[str, Any]]:
+    x, labels = latents("autoencoder-8x8x4")["train"]
+    model = train_dit(recipe, SEED, NOISE_DIT, x, labels)
+    return model, {"model": "DiT", "arguments": asdict(NOISE_DIT)}
+
+
+@torch.no_grad()
+def _noise_dit_metrics(model: DiT) -> dict[str, float]:
+    """The loss on the noise in the test digits, told their class and told none."""
+    x, labels = latents("autoencoder-8x8x4")["test"]
+
+    def loss(y: Tensor) -> float:
+        return round(noise_loss(model, x, y, torch.Generator().manual_seed(SEED)).item(), 3)
+
+    none = torch.full_like(labels, model.config.num_classes)
+    return {"test_loss": loss(labels), "test_loss_no_class": loss(none)}
+
+
 def _digits_dit(recipe: Recipe) -> tuple[DiT, dict[str, Any]]:
     x, labels = latents("autoencoder-4x4x8")["train"]
     model = train_dit(recipe, SEED, DIGITS_DIT, x, labels, velocity_loss)
@@ -226,5 +248,6 @@ SHIPPED = {
         partial(_small_dit, config=IN_CONTEXT_DIT, seeds=(SEED, 1, 2)),
         _small_dit_metrics,
     ),
+    "noise-dit": Shipped(NOISE_DIT_RECIPE, _noise_dit, _noise_dit_metrics),
     "digits-dit": Shipped(DIGITS_DIT_RECIPE, _digits_dit, _digits_dit_metrics),
 }

@@ -108,7 +108,7 @@ class Figure(anywidget.AnyWidget):
         return base64.b64encode(buffer.getvalue()).decode()
 
     def _html(self, png: str) -> str:
-        state = json.dumps(self.state(), sort_keys=True).replace("</", r"<\/")
+        state = json.dumps(self.state()).replace("</", r"<\/")
         return (
             f'<div class="dit-figure" id="{self._id}" data-figure="{self.stem}">\n<figure>\n'
             f'<img alt="{html.escape(self.summary())}" src="data:image/png;base64,{png}">\n'

@@ -69,7 +69,7 @@ class Figure(anywidget.AnyWidget):
 
     @classmethod
     def assets(cls) -> dict[str, bytes]:
-        """What `stages` needs and is too large for the page: packed tensors, loaded when asked."""
+        """What is too large for the page and loaded when asked: packed tensors, or other bytes."""
         return {}
 
     def choices(self) -> dict[str, Any]:

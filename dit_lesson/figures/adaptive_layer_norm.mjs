@@ -83,7 +83,7 @@ export default ui.figure({
   stages,
   layout: {
     narrow: `"image tokens ln normalised" auto
-      "condition condition condition legend" auto
+      "legend condition condition ." auto
       "scale scale scale times" auto "scaled_spread scaled_spread scaled_spread scaled" auto
       "shift shift shift plus" auto
       "modulated_spread modulated_spread modulated_spread modulated" auto

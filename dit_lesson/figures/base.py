@@ -69,7 +69,7 @@ class Figure(anywidget.AnyWidget):
 
     @classmethod
     def assets(cls) -> dict[str, bytes]:
-        """What `stages` needs and is too large for the page: packed tensors, loaded when asked."""
+        """What is too large for the page and loaded when asked: packed tensors, or other bytes."""
         return {}
 
     def choices(self) -> dict[str, Any]:
@@ -108,7 +108,7 @@ class Figure(anywidget.AnyWidget):
         return base64.b64encode(buffer.getvalue()).decode()
 
     def _html(self, png: str) -> str:
-        state = json.dumps(self.state(), sort_keys=True).replace("</", r"<\/")
+        state = json.dumps(self.state()).replace("</", r"<\/")
         return (
             f'<div class="dit-figure" id="{self._id}" data-figure="{self.stem}">\n<figure>\n'
             f'<img alt="{html.escape(self.summary())}" src="data:image/png;base64,{png}">\n'

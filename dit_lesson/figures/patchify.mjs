@@ -140,7 +140,7 @@ export default ui.figure({
   },
   parts: {
     latent: channels("1. the latent", "latent", (state) => state, {
-      note: "channels 0 1 above 2 3",
+      note: "channels 0 to 3",
       pick: (y, x) => ({
         column: Math.floor(2 * SIDE * x) % SIDE,
         row: Math.floor(2 * SIDE * y) % SIDE,
@@ -149,12 +149,12 @@ export default ui.figure({
     }),
     cut: ui.node({ text: "cut", round: false }),
     tokens: ui.map({
-      title: "2. patchify: tokens",
+      title: "2. the tokens",
       limit: LIMIT,
       values: (now) => now.tokens,
       marks: (state, now) => [state.cut_order, now.token, now.feature],
       decorate: drawTokens,
-      note: (_, { tokens }) => `N × p·p·C = ${tokens.length} × ${tokens[0].length}`,
+      note: (_, { tokens }) => `N = ${tokens.length}, p·p·C = ${tokens[0].length}`,
       pick: pickToken,
     }),
     read: ui.node({ text: "read", round: false }),

@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from playwright.sync_api import expect
 
 from dit_lesson.figures.adaptive_layer_norm import AdaptiveLayerNormFigure
 from tests.browser import control, live_figures, table_rows
@@ -73,10 +74,10 @@ def test_reset_to_identity_leaves_layer_norm(adaptive):
 @pytest.mark.needs_chromium
 def test_a_row_and_a_patch_can_be_chosen_by_pointer(adaptive):
     adaptive.locator("canvas").first.click(position={"x": 2, "y": 2})
-    assert control(adaptive, "token").input_value() == "0"
+    expect(control(adaptive, "token")).to_have_value("0")
     heatmap = adaptive.locator("canvas.dit-square").nth(2)
     heatmap.click(position={"x": 5, "y": heatmap.bounding_box()["height"] - 3})
-    assert control(adaptive, "token").input_value() == "15"
+    expect(control(adaptive, "token")).to_have_value("15")
 
 
 @pytest.mark.needs_chromium
@@ -86,6 +87,6 @@ def test_a_typed_number_goes_to_the_nearest_step_of_the_range(adaptive):
     for typed, value in cases.items():
         adaptive.get_by_role("button", name="reset", exact=True).click()
         box.fill(typed)
-        assert control(adaptive, "scale").input_value() == value
+        expect(control(adaptive, "scale")).to_have_value(value)
         box.blur()
-        assert box.input_value() == value
+        expect(box).to_have_value(value)

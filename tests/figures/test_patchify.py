@@ -70,7 +70,7 @@ def compare(figure, traits):
     channel, row, column = python.place()["output"]
     said.to_contain_text(f"feature {feature} of token {token};")
     said.to_contain_text(f"lands in channel {channel}, row {row}, column {column}.")
-    assert figure.get_by_text(f"{python.kept()} of 256 numbers").is_visible()
+    assert figure.get_by_text(f"{python.kept()} of 256").is_visible()
     cost = python.costs()[PATCH_SIZES.index(python.patch_size)][1]
     marked = " ".join(figure.locator(".dit-chosen").all_inner_texts())
     assert f"{cost.parameters / 1e6:.2f}" in marked and f"{cost.macs / 1e9:.2f}" in marked

@@ -21,6 +21,10 @@ function fetchAsset(model, name) {
   });
 }
 
+// Packed tensors are unpacked, other bytes (a WebAssembly module) stay bytes: the header of a
+// safetensors file opens with a brace after its length.
+const unpack = (bytes) => (bytes[8] === "{".charCodeAt(0) ? readWeights(bytes) : bytes);
+
 const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
 // `stages(state)`: what is shown, from what the figure is given, its choices and its assets (a
@@ -171,7 +175,7 @@ function mount(description, model, el) {
     retry.hidden = true;
     sentence.say(`Loading the trained model (${Math.round(size / 1000)} kB) …`);
     try {
-      for (const name of wanted) assets[name] = readWeights(await fetchAsset(model, name));
+      for (const name of wanted) assets[name] = unpack(await fetchAsset(model, name));
       ask();
     } catch {
       sentence.say("The trained model could not be loaded, so part of this figure stays empty.");

@@ -1,81 +1,271 @@
-// The inner loops of the engine in C with vectors of four floats, compiled to WebAssembly SIMD by
-// tools/build_kernels.py. Every operation is one rounded float32 operation in a fixed order, so
-// kernels_plain.mjs, which has the same functions in JavaScript, gives the same bits.
+// The inner loops of the engine, in C with vectors of four floats: tools/build_kernels.py compiles
+// them to WebAssembly SIMD.
 //
-// A tensor is a pointer to rows of floats. The arena rounds its room up to 16 bytes: loops over
-// all numbers of a tensor may run over its end by up to three.
+// Every operation is one float32 operation, rounded, in a fixed order: kernels_plain.mjs does the
+// same in JavaScript and gives the same bits. A tensor is a pointer to rows of floats, one after
+// the other. Its room is a multiple of 16 bytes, so a loop over all its numbers may run over its
+// end by up to three. The width of a token is a multiple of four.
 
-typedef float f4 __attribute__((vector_size(16)));
-typedef float f4u __attribute__((vector_size(16), aligned(4)));
-typedef double d2 __attribute__((vector_size(16)));
+typedef float f4 __attribute__((vector_size(16), aligned(4)));
 typedef int i4 __attribute__((vector_size(16)));
+typedef double d2 __attribute__((vector_size(16)));
 
-#define KERNEL(name) __attribute__((export_name(#name))) void name
+#define KERNEL(result, name) __attribute__((export_name(#name))) result name
+#define AT(pointer) (*(f4 *)(pointer))
+#define READ(pointer) (*(const f4 *)(pointer))
 
-static f4 splat(float x) { return (f4){x, x, x, x}; }
-static f4 load(const float *p) { return *(const f4u *)p; }
-static float total(f4 v) { return (v[0] + v[1]) + (v[2] + v[3]); }
+static f4 all(float x) { return (f4){x, x, x, x}; }
+static float sum(f4 v) { return (v[0] + v[1]) + (v[2] + v[3]); }
 
-// c[m][n] = start[m][n] + sum over k of a[m][k] b[k][n], k from first to last.
+// c[m][n] = start[m][n] + the sum of a[m][k] b[k][n] over k, from the first k to the last.
 //
-// a and b are read with any strides (in floats), so that no product needs a transposed copy.
-// start: 0 pointer for nothing, a bias (startRow = 0), or c itself, to add to what is there.
-// Both factors are packed into panels, b 8 columns wide and a 4 rows high, filled up with zeros:
-// the innermost loop reads both in order and keeps 4 x 8 sums in registers.
-KERNEL(matmul)(float *c, int cRow, const float *a, int aRow, int aColumn, const float *b, int bRow,
-               int bColumn, const float *start, int startRow, int M, int N, int K, float *room) {
-  f4 *left = (f4 *)room, *right = left + K;
+// a and b are read with any strides (in floats), so a transposed factor needs no copy. start is
+// null for nothing, a bias (startRow = 0), or c itself to add to what is there. Both factors are
+// packed into panels, 4 rows of a and 8 columns of b, filled up with zeros: the innermost loop
+// reads both in order and keeps 4 x 8 sums in registers. room: 4 K + 8 K ceil(N / 8) floats.
+KERNEL(void, matmul)(float *c, int cRow, const float *a, int aRow, int aColumn, const float *b,
+                     int bRow, int bColumn, const float *start, int startRow, int M, int N, int K,
+                     float *room) {
+  float *left = room, *right = room + 4 * K;
   for (int n = 0; n < N; n += 8) {
-    float *panel = (float *)(right + n / 4 * K);
-    int width = N - n < 8 ? N - n : 8;
     const float *from = b + n * bColumn;
-    if (width == 8 && bColumn == 1) {
-      for (int k = 0; k < K; k++, panel += 8, from += bRow) {
-        *(f4 *)panel = load(from);
-        *(f4 *)(panel + 4) = load(from + 4);
+    float *panel = right + n * K;
+    int columns = N - n < 8 ? N - n : 8;
+    for (int k = 0; k < K; k++, from += bRow, panel += 8) {
+      if (columns == 8 && bColumn == 1) {
+        AT(panel) = READ(from);
+        AT(panel + 4) = READ(from + 4);
+      } else {
+        for (int j = 0; j < 8; j++) panel[j] = j < columns ? from[j * bColumn] : 0;
       }
-    } else {
-      for (int k = 0; k < K; k++, panel += 8, from += bRow)
-        for (int i = 0; i < 8; i++) panel[i] = i < width ? from[i * bColumn] : 0;
     }
   }
   for (int m = 0; m < M; m += 4) {
-    int height = M - m < 4 ? M - m : 4;
     const float *from = a + m * aRow;
+    int rows = M - m < 4 ? M - m : 4;
     for (int k = 0; k < K; k++, from += aColumn) {
-      if (height == 4) left[k] = (f4){from[0], from[aRow], from[2 * aRow], from[3 * aRow]};
-      else for (int i = 0; i < 4; i++) ((float *)(left + k))[i] = i < height ? from[i * aRow] : 0;
+      if (rows == 4) AT(left + 4 * k) = (f4){from[0], from[aRow], from[2 * aRow], from[3 * aRow]};
+      else for (int i = 0; i < 4; i++) left[4 * k + i] = i < rows ? from[i * aRow] : 0;
     }
     for (int n = 0; n < N; n += 8) {
-      const f4 *p = left, *q = right + n / 4 * K;
+      int columns = N - n < 8 ? N - n : 8, whole = rows == 4 && columns == 8;
+      const float *first = start + m * startRow + n;
+      float *result = c + m * cRow + n;
       f4 s[4][2] = {};
-      int whole = height == 4 && N - n >= 8;
-      const float *s0 = start + m * startRow + n;
-      float *out = c + m * cRow + n;
-      if (start) {
-        if (whole) {
-          for (int i = 0; i < 4; i++)
-            for (int j = 0; j < 2; j++) s[i][j] = load(s0 + i * startRow + 4 * j);
-        } else {
-          for (int i = 0; i < height; i++)
-            for (int j = 0; j < N - n && j < 8; j++) s[i][j / 4][j % 4] = s0[i * startRow + j];
+      for (int i = 0; start && i < rows; i++)
+        for (int j = 0; j < 2; j++) {
+          if (whole) s[i][j] = READ(first + i * startRow + 4 * j);
+          else for (int l = 0; l < 4 && 4 * j + l < columns; l++) s[i][j][l] = first[i * startRow + 4 * j + l];
         }
+      const f4 *p = (f4 *)left, *q = (f4 *)(right + n * K);
+      for (int k = 0; k < K; k++, p++, q += 2) {
+        f4 x = *p;
+#define ROW(i) { f4 xi = __builtin_shufflevector(x, x, i, i, i, i); s[i][0] += xi * q[0]; s[i][1] += xi * q[1]; }
+        ROW(0) ROW(1) ROW(2) ROW(3)
       }
-      for (int k = 0; k < K; k++, q += 2) {
-        const float *x = (const float *)(p + k);
-        for (int i = 0; i < 4; i++) {
-          f4 ai = splat(x[i]);
-          s[i][0] += ai * q[0];
-          s[i][1] += ai * q[1];
+      for (int i = 0; i < rows; i++)
+        for (int j = 0; j < 2; j++) {
+          if (whole) AT(result + i * cRow + 4 * j) = s[i][j];
+          else for (int l = 0; l < 4 && 4 * j + l < columns; l++) result[i * cRow + 4 * j + l] = s[i][j][l];
         }
-      }
-      if (whole) {
-        for (int i = 0; i < 4; i++)
-          for (int j = 0; j < 2; j++) *(f4u *)(out + i * cRow + 4 * j) = s[i][j];
-      } else {
-        for (int i = 0; i < height; i++)
-          for (int j = 0; j < N - n && j < 8; j++) out[i * cRow + j] = s[i][j / 4][j % 4];
-      }
     }
   }
+}
+
+// e^x = 2^n e^r with n whole and |r| <= ln 2 / 2, e^r by a polynomial (Cephes' expf)
+static f4 exponential(f4 x) {
+  x = __builtin_wasm_pmax_f32x4(__builtin_wasm_pmin_f32x4(x, all(88)), all(-87));
+  f4 n = (x * 1.44269504f + 12582912.0f) - 12582912.0f;  // adding 1.5 * 2^23 rounds to whole
+  f4 r = (x - n * 0.693359375f) - n * -2.12194440e-4f;
+  f4 p = r * 1.9875691500e-4f + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = (p * (r * r) + r) + 1.0f;
+  return p * (f4)((__builtin_convertvector(n, i4) + 127) << 23);
+}
+
+static f4 sigmoid(f4 x) { return 1.0f / (exponential(-x) + 1.0f); }
+
+KERNEL(void, silu)(float *y, const float *x, int count) {
+  for (int i = 0; i < count; i += 4) AT(y + i) = READ(x + i) * sigmoid(READ(x + i));
+}
+
+// dx = dy s (1 + x (1 - s)); dx may be dy
+KERNEL(void, siluBackward)(float *dx, const float *dy, const float *x, int count) {
+  for (int i = 0; i < count; i += 4) {
+    f4 v = READ(x + i), s = sigmoid(v);
+    AT(dx + i) = READ(dy + i) * (s * (v * (1.0f - s) + 1.0f));
+  }
+}
+
+// x (1 + tanh u) / 2 = x sigmoid(2u), u = sqrt(2 / pi) (x + 0.044715 x^3)
+static f4 geluGate(f4 x) { return sigmoid(x * ((x * x) * 0.0713548163f + 1.59576912f)); }
+
+KERNEL(void, gelu)(float *y, const float *x, int count) {
+  for (int i = 0; i < count; i += 4) AT(y + i) = READ(x + i) * geluGate(READ(x + i));
+}
+
+// dx = dy s (1 + x (1 - s) 2u'); dx may be dy
+KERNEL(void, geluBackward)(float *dx, const float *dy, const float *x, int count) {
+  for (int i = 0; i < count; i += 4) {
+    f4 v = READ(x + i), s = geluGate(v), slope = (v * v) * 0.214064449f + 1.59576912f;
+    AT(dx + i) = READ(dy + i) * (s * ((v * slope) * (1.0f - s) + 1.0f));
+  }
+}
+
+KERNEL(void, add)(float *y, const float *x, const float *z, int count) {
+  for (int i = 0; i < count; i += 4) AT(y + i) = READ(x + i) + READ(z + i);
+}
+
+// Each row becomes e^(scale x) over its sum
+KERNEL(void, softmax)(float *x, int rows, int width, float scale) {
+  for (int row = 0; row < rows; row++) {
+    float *v = x + row * width, top = v[0];
+    for (int i = 1; i < width; i++) top = v[i] > top ? v[i] : top;
+    for (int i = 0; i < width; i++) v[i] = (v[i] - top) * scale;
+  }
+  for (int i = 0; i < rows * width; i += 4) AT(x + i) = exponential(READ(x + i));
+  for (int row = 0; row < rows; row++) {
+    float *v = x + row * width, total = 0;
+    for (int i = 0; i < width; i++) total += v[i];
+    for (int i = 0; i < width; i++) v[i] /= total;
+  }
+}
+
+// d, the gradient by the shares a, becomes that by the scores: scale a (d - sum of d a)
+KERNEL(void, softmaxBackward)(float *d, const float *a, int rows, int width, float scale) {
+  for (int row = 0; row < rows; row++, d += width, a += width) {
+    float total = 0;
+    for (int i = 0; i < width; i++) total += d[i] * a[i];
+    for (int i = 0; i < width; i++) d[i] = (a[i] * (d[i] - total)) * scale;
+  }
+}
+
+// y = (x - mean) / sigma for every token, and 1 / sigma
+KERNEL(void, layerNorm)(float *y, float *inverse, const float *x, int rows, int width) {
+  for (int row = 0; row < rows; row++, x += width, y += width) {
+    f4 total = {}, squares = {};
+    for (int i = 0; i < width; i += 4) total += READ(x + i);
+    f4 mean = all(sum(total) / width);
+    for (int i = 0; i < width; i += 4) {
+      f4 centred = READ(x + i) - mean;
+      squares += centred * centred;
+    }
+    inverse[row] = 1.0f / __builtin_sqrtf(sum(squares) / width + 1e-6f);
+    for (int i = 0; i < width; i += 4) AT(y + i) = (READ(x + i) - mean) * inverse[row];
+  }
+}
+
+// dx += (dy - mean(dy) - y mean(dy y)) / sigma
+KERNEL(void, layerNormBackward)(float *dx, const float *dy, const float *y, const float *inverse,
+                                int rows, int width) {
+  for (int row = 0; row < rows; row++, dx += width, dy += width, y += width) {
+    f4 total = {}, along = {};
+    for (int i = 0; i < width; i += 4) {
+      total += READ(dy + i);
+      along += READ(dy + i) * READ(y + i);
+    }
+    f4 mean = all(sum(total) / width), share = all(sum(along) / width);
+    for (int i = 0; i < width; i += 4)
+      AT(dx + i) += ((READ(dy + i) - mean) - READ(y + i) * share) * inverse[row];
+  }
+}
+
+// From here on the rows come in groups, the tokens of one sample, which share one shift, scale
+// and gate; stride is the way from one group's vectors to the next one's.
+
+// y = x (one + scale) + shift; one is 1, or 0 where the scale is a learned weight
+KERNEL(void, modulate)(float *y, const float *x, const float *shift, const float *scale, float one,
+                       int stride, int groups, int rows, int width) {
+  for (int group = 0; group < groups; group++, shift += stride, scale += stride)
+    for (int row = 0; row < rows; row++, x += width, y += width)
+      for (int i = 0; i < width; i += 4)
+        AT(y + i) = READ(x + i) * (READ(scale + i) + one) + READ(shift + i);
+}
+
+// d becomes d (one + scale); dShift is the sum of d over the tokens, dScale that of d x
+KERNEL(void, modulateBackward)(float *d, float *dShift, float *dScale, const float *x,
+                               const float *scale, float one, int stride, int groups, int rows,
+                               int width) {
+  for (int group = 0; group < groups; group++) {
+    for (int i = 0; i < width; i += 4) {
+      f4 shifts = {}, scales = {}, factor = READ(scale + i) + one;
+      for (int at = i; at < rows * width; at += width) {
+        shifts += READ(d + at);
+        scales += READ(d + at) * READ(x + at);
+        AT(d + at) *= factor;
+      }
+      AT(dShift + i) = shifts;
+      AT(dScale + i) = scales;
+    }
+    d += rows * width, x += rows * width;
+    dShift += stride, dScale += stride, scale += stride;
+  }
+}
+
+// y = x + gate z
+KERNEL(void, addGated)(float *y, const float *x, const float *z, const float *gate, int stride,
+                       int groups, int rows, int width) {
+  for (int group = 0; group < groups; group++, gate += stride)
+    for (int row = 0; row < rows; row++, x += width, y += width, z += width)
+      for (int i = 0; i < width; i += 4) AT(y + i) = READ(x + i) + READ(gate + i) * READ(z + i);
+}
+
+// dz = gate dy; dGate is the sum of dy z over the tokens
+KERNEL(void, gateBackward)(float *dz, float *dGate, const float *dy, const float *z,
+                           const float *gate, int stride, int groups, int rows, int width) {
+  for (int group = 0; group < groups; group++) {
+    for (int i = 0; i < width; i += 4) {
+      f4 gates = {}, factor = READ(gate + i);
+      for (int at = i; at < rows * width; at += width) {
+        gates += READ(dy + at) * READ(z + at);
+        AT(dz + at) = READ(dy + at) * factor;
+      }
+      AT(dGate + i) = gates;
+    }
+    dz += rows * width, dy += rows * width, z += rows * width;
+    dGate += stride, gate += stride;
+  }
+}
+
+// The sum of all rows: the gradient of a bias
+KERNEL(void, sumRows)(float *y, const float *x, int rows, int width) {
+  for (int i = 0; i < width; i++) y[i] = 0;
+  for (int row = 0; row < rows; row++, x += width) {
+    int i = 0;
+    for (; i + 4 <= width; i += 4) AT(y + i) += READ(x + i);
+    for (; i < width; i++) y[i] += x[i];
+  }
+}
+
+KERNEL(double, sumSquares)(const float *x, int count) {
+  d2 low = {}, high = {};
+  for (int i = 0; i < count; i += 4) {
+    d2 a = {x[i], x[i + 1]}, b = {x[i + 2], x[i + 3]};
+    low += a * a;
+    high += b * b;
+  }
+  return (low[0] + low[1]) + (high[0] + high[1]);
+}
+
+// AdamW: w <- decay w - rate m / (sqrt(v) * correction + 1e-8); the gradient is multiplied by clip
+KERNEL(void, adamw)(float *w, const float *gradient, float *m, float *v, int count, float clip,
+                    float beta1, float beta2, float rate, float correction, float decay) {
+  for (int i = 0; i < count; i += 4) {
+    f4 g = READ(gradient + i) * clip;
+    f4 first = READ(m + i) + (g - READ(m + i)) * (1.0f - beta1);
+    f4 second = READ(v + i) * beta2 + (g * g) * (1.0f - beta2);
+    AT(m + i) = first;
+    AT(v + i) = second;
+    AT(w + i) = READ(w + i) * decay -
+                (first * rate) / (__builtin_elementwise_sqrt(second) * correction + 1e-8f);
+  }
+}
+
+// average <- average + share (value - average)
+KERNEL(void, lerp)(float *average, const float *value, int count, float share) {
+  for (int i = 0; i < count; i += 4)
+    AT(average + i) += (READ(value + i) - READ(average + i)) * share;
 }

@@ -12,7 +12,9 @@ export class Arena {
   // plain: the kernels in JavaScript, as where the browser has no WebAssembly SIMD
   static async open({ plain = false } = {}) {
     const bytes = Uint8Array.from(atob(KERNELS), (character) => character.charCodeAt(0));
-    if (plain || typeof WebAssembly === "undefined" || !WebAssembly.validate(bytes)) return new Arena();
+    if (plain || typeof WebAssembly === "undefined" || !WebAssembly.validate(bytes)) {
+      return new Arena();
+    }
     const memory = new WebAssembly.Memory({ initial: 1 });
     const { instance } = await WebAssembly.instantiate(bytes, { env: { memory } });
     return new Arena(memory, instance.exports);
@@ -67,6 +69,21 @@ export class Arena {
 
   // c = start + a b, see kernels.c
   matmul(c, cRow, a, aRow, aColumn, b, bRow, bColumn, start, startRow, M, N, K) {
-    this.kernels.matmul(c, cRow, a, aRow, aColumn, b, bRow, bColumn, start, startRow, M, N, K, this.scratch);
+    this.kernels.matmul(
+      c,
+      cRow,
+      a,
+      aRow,
+      aColumn,
+      b,
+      bRow,
+      bColumn,
+      start,
+      startRow,
+      M,
+      N,
+      K,
+      this.scratch,
+    );
   }
 }

@@ -44,7 +44,9 @@ export class DiT {
     this.takeParameters();
     this.takeActivations();
     if (training) this.takeGradients();
-    this.positions = Float32Array.from(gridEmbedding(this.side, this.side, d).flatMap((row) => [...row]));
+    this.positions = Float32Array.from(
+      gridEmbedding(this.side, this.side, d).flatMap((row) => [...row]),
+    );
     // where each number of an image goes: features (C, p, p) on the way in, (p, p, C) on the way out
     this.inward = this.order((channel, pixel) => channel * patchSize ** 2 + pixel);
     this.outward = this.order((channel, pixel) => pixel * inChannels + channel);
@@ -113,6 +115,7 @@ export class DiT {
           vector: block * this.chunks + (number * this.chunks) / length,
           active: tokens((kind === "mlp" ? mlpRatio : 1) * d), // before the last layer
           hidden: tokens((kind === "mlp" ? mlpRatio : 3) * d), // behind the first layer
+          gelu: tokens(kind === "mlp" ? mlpRatio * d : 0), // how much of hidden it lets through
           pairs: take(4 * d), // keys and values of the context
           shares: tokens(numHeads * Math.max(2, this.tokens)), // who looks at whom
           result: tokens(d),
@@ -179,7 +182,9 @@ export class DiT {
     for (const [name, shape] of Object.entries(this.shapes)) {
       const length = state[name]?.data.length;
       if (length !== numel(shape)) {
-        throw new Error(`DiT.load: ${name} has ${length ?? "no"} numbers, expected ${numel(shape)}`);
+        throw new Error(
+          `DiT.load: ${name} has ${length ?? "no"} numbers, expected ${numel(shape)}`,
+        );
       }
     }
     for (const name of Object.keys(this.shapes)) this.tensor(name).set(state[name].data);
@@ -255,7 +260,9 @@ export class DiT {
         if (vectors === 2) condition[(2 * b + 1) * d + i] = other;
       }
       const [from, to] = [b * imageTokens * d, b * this.tokens * d];
-      for (let i = 0; i < imageTokens * d; i += 1) tokens[to + i] = embedded[from + i] + this.positions[i];
+      for (let i = 0; i < imageTokens * d; i += 1) {
+        tokens[to + i] = embedded[from + i] + this.positions[i];
+      }
       if (this.tokens > imageTokens) { // in-context: once, before the first block
         tokens.set(condition.subarray(2 * b * d, 2 * (b + 1) * d), to + imageTokens * d);
       }
@@ -281,7 +288,7 @@ export class DiT {
   mlp(branch, rows) {
     this.linear(branch.hidden, branch.modulated, `${branch.name}.fc1`, rows);
     const { outputs } = this.layers[`${branch.name}.fc1`];
-    this.arena.kernels.gelu(branch.active, branch.hidden, rows * outputs);
+    this.arena.kernels.gelu(branch.active, branch.gelu, branch.hidden, rows * outputs);
     this.linear(branch.result, branch.active, `${branch.name}.fc2`, rows);
   }
 
@@ -304,7 +311,14 @@ export class DiT {
     const d = this.config.hiddenSize;
     const at = (start, vectors) => start + vectors * d * BYTES;
     return branch.kind === "attn"
-      ? { q: hidden, k: at(hidden, 1), v: at(hidden, 2), qRow: 3 * d, kRow: 3 * d, keys: this.tokens }
+      ? {
+        q: hidden,
+        k: at(hidden, 1),
+        v: at(hidden, 2),
+        qRow: 3 * d,
+        kRow: 3 * d,
+        keys: this.tokens,
+      }
       : { q: hidden, k: pairs, v: at(pairs, 1), qRow: d, kRow: 2 * d, keys: 2 };
   }
 
@@ -314,11 +328,45 @@ export class DiT {
     const { q, k, v, qRow, kRow, keys } = this.sources(branch);
     const { hiddenSize: d, numHeads } = this.config;
     const size = d / numHeads;
-    this.eachHead(keys, (query, key, share, row) =>
-      arena.matmul(branch.shares + share, keys, q + qRow * query + row, qRow, 1, k + kRow * key + row, 1, kRow, 0, 0, n, keys, size));
+    this.eachHead(
+      keys,
+      (query, key, share, row) =>
+        arena.matmul(
+          branch.shares + share,
+          keys,
+          q + qRow * query + row,
+          qRow,
+          1,
+          k + kRow * key + row,
+          1,
+          kRow,
+          0,
+          0,
+          n,
+          keys,
+          size,
+        ),
+    );
     arena.kernels.softmax(branch.shares, this.batch * numHeads * n, keys, size ** -0.5);
-    this.eachHead(keys, (query, key, share, row) =>
-      arena.matmul(branch.active + d * query + row, d, branch.shares + share, keys, 1, v + kRow * key + row, kRow, 1, 0, 0, n, size, keys));
+    this.eachHead(
+      keys,
+      (query, key, share, row) =>
+        arena.matmul(
+          branch.active + d * query + row,
+          d,
+          branch.shares + share,
+          keys,
+          1,
+          v + kRow * key + row,
+          kRow,
+          1,
+          0,
+          0,
+          n,
+          size,
+          keys,
+        ),
+    );
   }
 
   // Calls visit(query, key, share, row) for each sample and head: the way to the sample's first
@@ -328,7 +376,12 @@ export class DiT {
     for (let b = 0; b < this.batch; b += 1) {
       for (let head = 0; head < numHeads; head += 1) {
         const share = (b * numHeads + head) * this.tokens * keys;
-        visit(b * this.tokens * BYTES, b * keys * BYTES, share * BYTES, head * (d / numHeads) * BYTES);
+        visit(
+          b * this.tokens * BYTES,
+          b * keys * BYTES,
+          share * BYTES,
+          head * (d / numHeads) * BYTES,
+        );
       }
     }
   }
@@ -337,7 +390,21 @@ export class DiT {
   linear(y, x, name, rows) {
     const { weight, bias, outputs, inputs } = this.layers[name];
     const { weights } = this;
-    this.arena.matmul(y, outputs, x, inputs, 1, weights + weight, 1, inputs, weights + bias, 0, rows, outputs, inputs);
+    this.arena.matmul(
+      y,
+      outputs,
+      x,
+      inputs,
+      1,
+      weights + weight,
+      1,
+      inputs,
+      weights + bias,
+      0,
+      rows,
+      outputs,
+      inputs,
+    );
   }
 
   // Where shift, scale and gate of a branch or of the final layer are (no gate: 0), or their
@@ -356,7 +423,9 @@ export class DiT {
   // Which rows share their shift, scale and gate: stride from one group's vectors to the next,
   // groups, rows of a group.  adaLN has them for each sample, a learned norm for all rows.
   groups() {
-    return this.chunks ? [this.steeringWidth, this.batch, this.tokens] : [0, 1, this.batch * this.tokens];
+    return this.chunks
+      ? [this.steeringWidth, this.batch, this.tokens]
+      : [0, 1, this.batch * this.tokens];
   }
 
   // What adaLN has read off c, to look at or to overrule: for each branch and kind the numbers of
@@ -368,7 +437,8 @@ export class DiT {
       kinds.filter((kind) => this.chunks && this.steers(part)[kind]).map((kind) => ({
         name: part.name ?? "final_layer",
         kind,
-        of: (sample) => this.arena.view(this.steers(part)[kind] + sample * this.steeringWidth * BYTES, d),
+        of: (sample) =>
+          this.arena.view(this.steers(part)[kind] + sample * this.steeringWidth * BYTES, d),
       }))
     );
   }
@@ -380,7 +450,9 @@ export class DiT {
     const result = new Float32Array(batch * sampleSize);
     for (let b = 0; b < batch; b += 1) {
       const from = b * this.tokens * this.patchFeatures;
-      for (let i = 0; i < sampleSize; i += 1) result[b * sampleSize + i] = answers[from + this.outward[i]];
+      for (let i = 0; i < sampleSize; i += 1) {
+        result[b * sampleSize + i] = answers[from + this.outward[i]];
+      }
     }
     return result;
   }
@@ -399,19 +471,35 @@ export class DiT {
     if (this.tokens > this.imageTokens) answers.fill(0); // what is not read gets no gradient
     for (let b = 0; b < batch; b += 1) {
       const to = b * this.tokens * this.patchFeatures;
-      for (let i = 0; i < this.sampleSize; i += 1) answers[to + this.outward[i]] = grad[b * this.sampleSize + i];
+      for (let i = 0; i < this.sampleSize; i += 1) {
+        answers[to + this.outward[i]] = grad[b * this.sampleSize + i];
+      }
     }
     arena.view(this.dTokens, rows * d).fill(0);
     arena.view(this.dCondition, 2 * batch * d).fill(0);
 
-    this.linearBackward(this.dModulated, this.dAnswers, final.modulated, "final_layer.linear", rows);
+    this.linearBackward(
+      this.dModulated,
+      this.dAnswers,
+      final.modulated,
+      "final_layer.linear",
+      rows,
+    );
     this.modulatedNormBackward(final);
     for (const branch of [...this.branches].reverse()) {
       const { gate } = this.steers(branch);
       let dResult = this.dTokens;
       if (gate) {
         const { gate: dGate } = this.steers(branch, this.dSteering);
-        kernels.gateBackward(this.dResult, dGate, this.dTokens, branch.result, gate, ...this.groups(), d);
+        kernels.gateBackward(
+          this.dResult,
+          dGate,
+          this.dTokens,
+          branch.result,
+          gate,
+          ...this.groups(),
+          d,
+        );
         dResult = this.dResult;
       }
       if (branch.kind === "mlp") this.mlpBackward(dResult, branch, rows);
@@ -419,7 +507,13 @@ export class DiT {
       this.modulatedNormBackward(branch);
     }
     if (this.chunks) {
-      this.linearBackward(this.dCondition, this.dSteering, this.conditionActive, "modulation", batch);
+      this.linearBackward(
+        this.dCondition,
+        this.dSteering,
+        this.conditionActive,
+        "modulation",
+        batch,
+      );
       kernels.siluBackward(this.dCondition, this.dCondition, this.condition, batch * d);
     }
     this.embedBackward();
@@ -432,25 +526,66 @@ export class DiT {
     const { scale } = this.steers(part);
     const { shift: dShift, scale: dScale } = this.steers(part, this.dSteering, this.gradients);
     const one = this.chunks ? 1 : 0;
-    kernels.modulateBackward(this.dModulated, dShift, dScale, part.normed, scale, one, ...this.groups(), d);
-    kernels.layerNormBackward(this.dTokens, this.dModulated, part.normed, part.inverse, this.batch * this.tokens, d);
+    kernels.modulateBackward(
+      this.dModulated,
+      dShift,
+      dScale,
+      part.normed,
+      scale,
+      one,
+      ...this.groups(),
+      d,
+    );
+    kernels.layerNormBackward(
+      this.dTokens,
+      this.dModulated,
+      part.normed,
+      part.inverse,
+      this.batch * this.tokens,
+      d,
+    );
   }
 
   mlpBackward(dResult, branch, rows) {
     const { outputs } = this.layers[`${branch.name}.fc1`];
     this.linearBackward(this.dHidden, dResult, branch.active, `${branch.name}.fc2`, rows);
-    this.arena.kernels.geluBackward(this.dHidden, this.dHidden, branch.hidden, rows * outputs);
-    this.linearBackward(this.dModulated, this.dHidden, branch.modulated, `${branch.name}.fc1`, rows);
+    this.arena.kernels.geluBackward(
+      this.dHidden,
+      this.dHidden,
+      branch.gelu,
+      branch.hidden,
+      rows * outputs,
+    );
+    this.linearBackward(
+      this.dModulated,
+      this.dHidden,
+      branch.modulated,
+      `${branch.name}.fc1`,
+      rows,
+    );
   }
 
   attentionBranchBackward(dResult, branch, rows) {
     const first = branch.kind === "attn" ? "qkv" : "q";
     this.linearBackward(this.dModulated, dResult, branch.active, `${branch.name}.proj`, rows);
     this.attentionBackward(this.dModulated, branch);
-    this.linearBackward(this.dModulated, this.dHidden, branch.modulated, `${branch.name}.${first}`, rows);
+    this.linearBackward(
+      this.dModulated,
+      this.dHidden,
+      branch.modulated,
+      `${branch.name}.${first}`,
+      rows,
+    );
     if (branch.kind === "cross_attn") { // every block reads the same condition: gradients add up
       const layer = `${branch.name}.kv`;
-      this.linearBackward(this.dCondition, this.dPairs, this.condition, layer, 2 * this.batch, true);
+      this.linearBackward(
+        this.dCondition,
+        this.dPairs,
+        this.condition,
+        layer,
+        2 * this.batch,
+        true,
+      );
     }
   }
 
@@ -464,14 +599,76 @@ export class DiT {
     const { shares } = branch;
     this.eachHead(keys, (query, key, share, row) => {
       const dy = dActive + d * query + row;
-      arena.matmul(this.dShares + share, keys, dy, d, 1, v + kRow * key + row, 1, kRow, 0, 0, n, keys, size);
-      arena.matmul(dV + kRow * key + row, kRow, shares + share, 1, keys, dy, d, 1, 0, 0, keys, size, n);
+      arena.matmul(
+        this.dShares + share,
+        keys,
+        dy,
+        d,
+        1,
+        v + kRow * key + row,
+        1,
+        kRow,
+        0,
+        0,
+        n,
+        keys,
+        size,
+      );
+      arena.matmul(
+        dV + kRow * key + row,
+        kRow,
+        shares + share,
+        1,
+        keys,
+        dy,
+        d,
+        1,
+        0,
+        0,
+        keys,
+        size,
+        n,
+      );
     });
-    arena.kernels.softmaxBackward(this.dShares, shares, this.batch * numHeads * n, keys, size ** -0.5);
+    arena.kernels.softmaxBackward(
+      this.dShares,
+      shares,
+      this.batch * numHeads * n,
+      keys,
+      size ** -0.5,
+    );
     this.eachHead(keys, (query, key, share, row) => {
       const dS = this.dShares + share;
-      arena.matmul(dQ + qRow * query + row, qRow, dS, keys, 1, k + kRow * key + row, kRow, 1, 0, 0, n, size, keys);
-      arena.matmul(dK + kRow * key + row, kRow, dS, 1, keys, q + qRow * query + row, qRow, 1, 0, 0, keys, size, n);
+      arena.matmul(
+        dQ + qRow * query + row,
+        qRow,
+        dS,
+        keys,
+        1,
+        k + kRow * key + row,
+        kRow,
+        1,
+        0,
+        0,
+        n,
+        size,
+        keys,
+      );
+      arena.matmul(
+        dK + kRow * key + row,
+        kRow,
+        dS,
+        1,
+        keys,
+        q + qRow * query + row,
+        qRow,
+        1,
+        0,
+        0,
+        keys,
+        size,
+        n,
+      );
     });
   }
 
@@ -479,10 +676,38 @@ export class DiT {
   linearBackward(dx, dy, x, name, rows, add = false) {
     const { arena, gradients } = this;
     const { weight, bias, outputs, inputs } = this.layers[name];
-    arena.matmul(gradients + weight, inputs, dy, 1, outputs, x, inputs, 1, 0, 0, outputs, inputs, rows);
+    arena.matmul(
+      gradients + weight,
+      inputs,
+      dy,
+      1,
+      outputs,
+      x,
+      inputs,
+      1,
+      0,
+      0,
+      outputs,
+      inputs,
+      rows,
+    );
     arena.kernels.sumRows(gradients + bias, dy, rows, outputs);
     if (!dx) return;
-    arena.matmul(dx, inputs, dy, outputs, 1, this.weights + weight, inputs, 1, add ? dx : 0, inputs, rows, inputs, outputs);
+    arena.matmul(
+      dx,
+      inputs,
+      dy,
+      outputs,
+      1,
+      this.weights + weight,
+      inputs,
+      1,
+      add ? dx : 0,
+      inputs,
+      rows,
+      inputs,
+      outputs,
+    );
   }
 
   // Of the patches' layer, the label table and the time embedding
@@ -516,7 +741,11 @@ export class DiT {
   order(feature) {
     const { inputSize, patchSize: p, inChannels } = this.config;
     return Int32Array.from({ length: inChannels * inputSize ** 2 }, (_, i) => {
-      const [x, y, channel] = [i % inputSize, Math.floor(i / inputSize) % inputSize, Math.floor(i / inputSize ** 2)];
+      const [x, y, channel] = [
+        i % inputSize,
+        Math.floor(i / inputSize) % inputSize,
+        Math.floor(i / inputSize ** 2),
+      ];
       const token = Math.floor(y / p) * this.side + Math.floor(x / p);
       return token * this.patchFeatures + feature(channel, (y % p) * p + (x % p));
     });

@@ -15,6 +15,7 @@ typedef double d2 __attribute__((vector_size(16)));
 #define READ(pointer) (*(const f4 *)(pointer))
 
 static f4 all(float x) { return (f4){x, x, x, x}; }
+static f4 spread(const float *p, int step) { return (f4){p[0], p[step], p[2 * step], p[3 * step]}; }
 static float sum(f4 v) { return (v[0] + v[1]) + (v[2] + v[3]); }
 
 // c[m][n] = start[m][n] + the sum of a[m][k] b[k][n] over k, from the first k to the last.
@@ -35,6 +36,9 @@ KERNEL(void, matmul)(float *c, int cRow, const float *a, int aRow, int aColumn, 
       if (columns == 8 && bColumn == 1) {
         AT(panel) = READ(from);
         AT(panel + 4) = READ(from + 4);
+      } else if (columns == 8) {
+        AT(panel) = spread(from, bColumn);
+        AT(panel + 4) = spread(from + 4 * bColumn, bColumn);
       } else {
         for (int j = 0; j < 8; j++) panel[j] = j < columns ? from[j * bColumn] : 0;
       }
@@ -44,7 +48,7 @@ KERNEL(void, matmul)(float *c, int cRow, const float *a, int aRow, int aColumn, 
     const float *from = a + m * aRow;
     int rows = M - m < 4 ? M - m : 4;
     for (int k = 0; k < K; k++, from += aColumn) {
-      if (rows == 4) AT(left + 4 * k) = (f4){from[0], from[aRow], from[2 * aRow], from[3 * aRow]};
+      if (rows == 4) AT(left + 4 * k) = spread(from, aRow);
       else for (int i = 0; i < 4; i++) left[4 * k + i] = i < rows ? from[i * aRow] : 0;
     }
     for (int n = 0; n < N; n += 8) {
@@ -100,18 +104,21 @@ KERNEL(void, siluBackward)(float *dx, const float *dy, const float *x, int count
   }
 }
 
-// x (1 + tanh u) / 2 = x sigmoid(2u), u = sqrt(2 / pi) (x + 0.044715 x^3)
-static f4 geluGate(f4 x) { return sigmoid(x * ((x * x) * 0.0713548163f + 1.59576912f)); }
-
-KERNEL(void, gelu)(float *y, const float *x, int count) {
-  for (int i = 0; i < count; i += 4) AT(y + i) = READ(x + i) * geluGate(READ(x + i));
+// y = x (1 + tanh u) / 2 = x s with s = sigmoid(2u) and u = sqrt(2 / pi) (x + 0.044715 x^3); s is
+// kept for the way back
+KERNEL(void, gelu)(float *y, float *s, const float *x, int count) {
+  for (int i = 0; i < count; i += 4) {
+    f4 v = READ(x + i), share = sigmoid(v * ((v * v) * 0.0713548163f + 1.59576912f));
+    AT(s + i) = share;
+    AT(y + i) = v * share;
+  }
 }
 
 // dx = dy s (1 + x (1 - s) 2u'); dx may be dy
-KERNEL(void, geluBackward)(float *dx, const float *dy, const float *x, int count) {
+KERNEL(void, geluBackward)(float *dx, const float *dy, const float *s, const float *x, int count) {
   for (int i = 0; i < count; i += 4) {
-    f4 v = READ(x + i), s = geluGate(v), slope = (v * v) * 0.214064449f + 1.59576912f;
-    AT(dx + i) = READ(dy + i) * (s * ((v * slope) * (1.0f - s) + 1.0f));
+    f4 v = READ(x + i), share = READ(s + i), slope = (v * v) * 0.214064449f + 1.59576912f;
+    AT(dx + i) = READ(dy + i) * (share * ((v * slope) * (1.0f - share) + 1.0f));
   }
 }
 

@@ -16,7 +16,14 @@ export function plainKernels(buffer) {
   const LOG2E = fround(1.44269504);
   const LN2_HIGH = fround(0.693359375);
   const LN2_LOW = fround(-2.12194440e-4);
-  const C = [1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1].map(fround);
+  const C = [
+    1.9875691500e-4,
+    1.3981999507e-3,
+    8.3334519073e-3,
+    4.1665795894e-2,
+    1.6666665459e-1,
+    5.0000001201e-1,
+  ].map(fround);
 
   function exponential(x) {
     if (x > 88) x = 88;
@@ -38,7 +45,6 @@ export function plainKernels(buffer) {
   const CUBE = fround(0.0713548163);
   const CUBE3 = fround(0.214064449);
   const ROOT = fround(1.59576912);
-  const geluGate = (x) => sigmoid(fround(x * fround(fround(fround(x * x) * CUBE) + ROOT)));
 
   function matmul(c, cRow, a, aRow, aColumn, b, bRow, bColumn, start, startRow, M, N, K) {
     const [c0, a0, b0, s0] = [c >> 2, a >> 2, b >> 2, start >> 2];
@@ -69,7 +75,9 @@ export function plainKernels(buffer) {
       for (; n < N; n += 1) {
         let total = start ? f[s0 + m * startRow + n] : 0;
         for (let k = 0; k < K; k += 1) {
-          total = fround(total + fround(f[a0 + m * aRow + k * aColumn] * f[b0 + k * bRow + n * bColumn]));
+          total = fround(
+            total + fround(f[a0 + m * aRow + k * aColumn] * f[b0 + k * bRow + n * bColumn]),
+          );
         }
         f[c0 + m * cRow + n] = total;
       }
@@ -91,20 +99,22 @@ export function plainKernels(buffer) {
     }
   }
 
-  function gelu(y, x, count) {
+  function gelu(y, s, x, count) {
     for (let i = 0; i < count; i += 1) {
       const v = f[(x >> 2) + i];
-      f[(y >> 2) + i] = v * geluGate(v);
+      const share = sigmoid(fround(v * fround(fround(fround(v * v) * CUBE) + ROOT)));
+      f[(s >> 2) + i] = share;
+      f[(y >> 2) + i] = v * share;
     }
   }
 
-  function geluBackward(dx, dy, x, count) {
+  function geluBackward(dx, dy, s, x, count) {
     for (let i = 0; i < count; i += 1) {
       const v = f[(x >> 2) + i];
-      const s = geluGate(v);
+      const share = f[(s >> 2) + i];
       const slope = fround(fround(fround(v * v) * CUBE3) + ROOT);
-      const inner = fround(fround(fround(v * slope) * fround(1 - s)) + 1);
-      f[(dx >> 2) + i] = f[(dy >> 2) + i] * fround(s * inner);
+      const inner = fround(fround(fround(v * slope) * fround(1 - share)) + 1);
+      f[(dx >> 2) + i] = f[(dy >> 2) + i] * fround(share * inner);
     }
   }
 
@@ -246,7 +256,8 @@ export function plainKernels(buffer) {
   }
 
   function adamw(w, gradient, m, v, count, clip, beta1, beta2, rate, correction, decay) {
-    [clip, beta1, beta2, rate, correction, decay] = [clip, beta1, beta2, rate, correction, decay].map(fround);
+    [clip, beta1, beta2, rate, correction, decay] = [clip, beta1, beta2, rate, correction, decay]
+      .map(fround);
     const [w0, g0, m0, v0] = [w >> 2, gradient >> 2, m >> 2, v >> 2];
     const [rest1, rest2, eps] = [fround(1 - beta1), fround(1 - beta2), fround(1e-8)];
     for (let i = 0; i < count; i += 1) {

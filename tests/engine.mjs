@@ -14,7 +14,9 @@ const arenas = { wasm: await Arena.open(), plain: await Arena.open({ plain: true
 export const kinds = () => Object.entries(arenas).map(([name, arena]) => [name, arena.plain]);
 
 const tensorsOf = (weights) =>
-  Object.fromEntries(Object.entries(weights).map(([name, data]) => [name, { shape: [data.length], data }]));
+  Object.fromEntries(
+    Object.entries(weights).map(([name, data]) => [name, { shape: [data.length], data }]),
+  );
 
 function modelOf(kind, config, weights, options) {
   const model = new DiT(arenas[kind], config, options);
@@ -46,7 +48,9 @@ export function gradients(kind, config, weights, { x0, noise, u, y }) {
   const wanted = target(x0, noise, "velocity");
   const errors = answer.map((value, i) => value - wanted[i]);
   model.backward(errors.map((error) => (2 * error) / errors.length));
-  const named = Object.keys(model.shapes).map((name) => [name, model.tensor(name, model.gradients).slice()]);
+  const named = Object.keys(model.shapes).map((
+    name,
+  ) => [name, model.tensor(name, model.gradients).slice()]);
   return {
     answer,
     loss: errors.reduce((sum, error) => sum + error * error, 0) / errors.length,
@@ -60,7 +64,9 @@ export function trained(kind, config, weights, batches, recipe) {
   const data = { latents: new Float32Array(), labels: new Array(recipe.batchSize) };
   const run = new Run(model, data, recipe);
   const losses = batches.map((batch) => run.step({ ...batch, u: Float32Array.from(batch.u) }));
-  const named = Object.keys(model.shapes).map((name) => [name, model.tensor(name, run.average).slice()]);
+  const named = Object.keys(model.shapes).map((
+    name,
+  ) => [name, model.tensor(name, run.average).slice()]);
   return { losses, average: Object.fromEntries(named) };
 }
 
@@ -68,13 +74,21 @@ export function trained(kind, config, weights, batches, recipe) {
 export function seededRun(kind, config, data, recipe, seed) {
   const model = new DiT(arenas[kind], config, { capacity: recipe.batchSize, training: true });
   model.initialize(new Random(seed));
-  const run = new Run(model, { latents: Float32Array.from(data.latents), labels: data.labels }, recipe, seed);
+  const run = new Run(
+    model,
+    { latents: Float32Array.from(data.latents), labels: data.labels },
+    recipe,
+    seed,
+  );
   return Array.from({ length: recipe.steps }, () => run.step());
 }
 
 // x after every step of a walk
 export function walked(kind, config, weights, labels, noise, options) {
-  const engine = new Engine(arenas[kind], modelOf(kind, config, weights, { capacity: 2 * labels.length }));
+  const engine = new Engine(
+    arenas[kind],
+    modelOf(kind, config, weights, { capacity: 2 * labels.length }),
+  );
   return [...engine.sample(labels, noise, options)].map(({ x }) => x);
 }
 

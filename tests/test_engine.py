@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from safetensors.torch import load
 
 from dit_lesson.autoencoder import Autoencoder
+from dit_lesson.figures.assets import packed, unpacked
+from dit_lesson.figures.training_assets import AUTOENCODER, packed_decoder, packed_latents
 from dit_lesson.models import DESIGNS
 from dit_lesson.training import load_weights
 from tests.javascript import call
@@ -340,3 +342,29 @@ def test_random_numbers_are_normal_and_orders_complete():
     assert abs(np.std(normals) - 1) < 0.02
     assert np.corrcoef(normals[:-1], normals[1:])[0, 1] == pytest.approx(0, abs=0.02)
     assert sorted(order) == list(range(100)) != order
+
+
+@pytest.mark.parametrize("bits", [16, 8, 4])
+def test_packed_tensors_are_read_as_python_reads_them(bits):
+    tensors = {"odd": torch.tensor(draw(3, 5)), "labels": torch.arange(7, dtype=torch.uint8)}
+    content = packed(tensors, bits)
+    (read,) = run(("unpacked", base64.b64encode(content).decode()))
+    for name, value in unpacked(content).items():
+        assert read[name]["shape"] == list(value.shape)
+        np.testing.assert_allclose(read[name]["data"], value.flatten(), rtol=1e-6)
+        near = {16: 1e-2, 8: 2e-2, 4: 0.35}[bits]
+        inside = tensors[name].abs() < 2 if name == "odd" else tensors[name] >= 0
+        assert (value - tensors[name])[inside].abs().max() < near
+
+
+def test_what_a_page_learns_from_is_small_and_whole():
+    latents, decoder = packed_latents(), packed_decoder()
+    assert len(latents) < 70_000
+    assert len(decoder) < 125_000
+    tensors = unpacked(latents)
+    assert tensors["latents"].shape == (1000, 8, 4, 4)
+    assert tensors["labels"].long().bincount().tolist() == [100] * 10
+    assert tensors["latents"].std() == pytest.approx(0.9, abs=0.15)
+    assert set(unpacked(decoder)) == {
+        name for name in load_weights(AUTOENCODER) if not name.startswith("encoder")
+    }

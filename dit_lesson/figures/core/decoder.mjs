@@ -2,10 +2,11 @@
 //
 // A feature map lies as rows of pixels, channels side by side; a 3 x 3 convolution is one linear
 // layer on the neighbourhood of each pixel, gathered into rows (channel, row, column).
+/** @import { Arena } from "./arena.mjs" */
 
 export class Decoder {
   // tensors: {name: {shape, data}} of the autoencoder; capacity: latents at a time
-  /** @param {import("./arena.mjs").Arena} arena @param {Record<string, {shape: number[], data: ArrayLike<number>}>} tensors @param {{side?: number, capacity?: number}} options */
+  /** @param {Arena} arena @param {Record<string, {shape: number[], data: ArrayLike<number>}>} tensors @param {{side?: number, capacity?: number}} options */
   constructor(arena, tensors, { side = 4, capacity = 10 } = {}) {
     Object.assign(this, { arena, capacity, side });
     this.mean = tensors.latent_mean.data;

@@ -4,6 +4,7 @@
 import { mixStraight, target, TIME_SCALE } from "./flow.mjs";
 import { Random } from "./random.mjs";
 /** @import { DiT } from "./dit.mjs" */
+/** @import { Prediction } from "./flow.mjs" */
 
 export const RECIPE = {
   steps: 800,
@@ -15,7 +16,7 @@ export const RECIPE = {
   maxNorm: 1,
   emaDecay: 0.995,
   labelDropout: 0.1,
-  /** @type {import("./flow.mjs").Prediction} */
+  /** @type {Prediction} */
   predicts: "velocity",
 };
 

@@ -34,7 +34,7 @@ export function product(kind, { M, N, K, a, b, start, aTransposed, bTransposed, 
   };
   const [left, right, first] = [put(a), put(b), start ? put(start) : 0];
   const c = arena.take(M * N);
-  arena.reserve(K, N);
+  arena.reserve(N);
   const [aRow, aColumn] = aTransposed ? [1, M] : [K, 1];
   const [bRow, bColumn] = bTransposed ? [1, K] : [N, 1];
   arena.matmul(c, N, left, aRow, aColumn, right, bRow, bColumn, first, bias ? 0 : N, M, N, K);

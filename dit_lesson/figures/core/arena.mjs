@@ -6,6 +6,7 @@ import { plainKernels } from "./kernels_plain.mjs";
 import { KERNELS } from "./kernels_wasm.mjs";
 
 const PAGE = 65536;
+const DEPTH = 128; // as in kernels.c
 const FIRST = PAGE; // below lies the kernels' stack; address 0 means "no tensor"
 
 export class Arena {
@@ -59,9 +60,10 @@ export class Arena {
     return new Float32Array(this.buffer, at, count);
   }
 
-  // Room for the panels of products with M x K and K x N numbers
-  reserve(K, N) {
-    const size = K * (4 + 8 * Math.ceil(N / 8));
+  // Room for the panels of products of N columns
+  /** @type {(N: number) => void} */
+  reserve(N) {
+    const size = DEPTH * (4 + 8 * Math.ceil(N / 8));
     if (size <= this.scratchSize) return;
     this.scratch = this.take(size);
     this.scratchSize = size;

@@ -25,7 +25,7 @@ export class Decoder {
       arena.view(layer.weight, data.length).set(data);
       arena.view(layer.bias, outputs).set(bias);
       layer.places = neighbours(side, channels);
-      arena.reserve(9 * channels, outputs);
+      arena.reserve(outputs);
       this.layers.push(layer);
       if (number) side *= 2; // the pixel shuffle
     }

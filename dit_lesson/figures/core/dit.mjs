@@ -125,12 +125,8 @@ export class DiT {
     }
     this.final = { ...norm(), norm: "final_layer.norm_final", vector: depth * this.chunks };
     this.answers = tokens(this.patchFeatures);
-    for (const { outputs, inputs } of Object.values(this.layers)) {
-      arena.reserve(inputs, outputs);
-      arena.reserve(outputs, inputs);
-      if (this.training) arena.reserve(capacity * this.tokens, inputs);
-    }
-    arena.reserve(this.tokens, this.tokens);
+    const layers = Object.values(this.layers);
+    arena.reserve(Math.max(this.tokens, ...layers.flatMap(({ outputs, inputs }) => [outputs, inputs])));
   }
 
   takeGradients() {

@@ -15,64 +15,68 @@ typedef double d2 __attribute__((vector_size(16)));
 #define READ(pointer) (*(const f4 *)(pointer))
 
 static f4 all(float x) { return (f4){x, x, x, x}; }
-static f4 spread(const float *p, int step) { return (f4){p[0], p[step], p[2 * step], p[3 * step]}; }
 static float sum(f4 v) { return (v[0] + v[1]) + (v[2] + v[3]); }
+
+// One panel of 4 rows of a (or 8 columns of b) for `depth` values of k: number j of it for k is
+// from[j * across + k * along], 0 behind the first `present` ones
+static void pack(float *panel, int size, const float *from, int across, int along, int present,
+                 int depth) {
+  for (int k = 0; k < depth; k++, from += along, panel += size)
+    for (int j = 0; j < size; j += 4) {
+      if (present < j + 4) {
+        for (int i = j; i < j + 4; i++) panel[i] = i < present ? from[i * across] : 0;
+      } else {
+        const float *p = from + j * across;
+        AT(panel + j) = across == 1 ? READ(p) : (f4){p[0], p[across], p[2 * across], p[3 * across]};
+      }
+    }
+}
+
+// 4 x 8 numbers of c from a panel of each factor
+static void tile(float *c, int cRow, const f4 *a, const f4 *b, const float *start, int startRow,
+                 int rows, int columns, int depth) {
+  f4 s[4][2] = {};
+  int whole = rows == 4 && columns == 8;
+  for (int i = 0; start && i < rows; i++)
+    for (int j = 0; j < 2; j++) {
+      if (whole) s[i][j] = READ(start + i * startRow + 4 * j);
+      else for (int l = 0; l < 4 && 4 * j + l < columns; l++) s[i][j][l] = start[i * startRow + 4 * j + l];
+    }
+  for (int k = 0; k < depth; k++, a++, b += 2) {
+    f4 x = *a;
+#define ROW(i) { f4 xi = __builtin_shufflevector(x, x, i, i, i, i); s[i][0] += xi * b[0]; s[i][1] += xi * b[1]; }
+    ROW(0) ROW(1) ROW(2) ROW(3)
+  }
+  for (int i = 0; i < rows; i++)
+    for (int j = 0; j < 2; j++) {
+      if (whole) AT(c + i * cRow + 4 * j) = s[i][j];
+      else for (int l = 0; l < 4 && 4 * j + l < columns; l++) c[i * cRow + 4 * j + l] = s[i][j][l];
+    }
+}
 
 // c[m][n] = start[m][n] + the sum of a[m][k] b[k][n] over k, from the first k to the last.
 //
 // a and b are read with any strides (in floats), so a transposed factor needs no copy. start is
-// null for nothing, a bias (startRow = 0), or c itself to add to what is there. Both factors are
-// packed into panels, 4 rows of a and 8 columns of b, filled up with zeros: the innermost loop
-// reads both in order and keeps 4 x 8 sums in registers. room: 4 K + 8 K ceil(N / 8) floats.
+// null for nothing, a bias (startRow = 0), or c itself to add to what is there. At most DEPTH
+// values of k at a time, so that the panels of b stay in the cache; what they sum to waits in c.
+// room: DEPTH (4 + 8 ceil(N / 8)) floats.
+#define DEPTH 128
 KERNEL(void, matmul)(float *c, int cRow, const float *a, int aRow, int aColumn, const float *b,
                      int bRow, int bColumn, const float *start, int startRow, int M, int N, int K,
                      float *room) {
-  float *left = room, *right = room + 4 * K;
-  for (int n = 0; n < N; n += 8) {
-    const float *from = b + n * bColumn;
-    float *panel = right + n * K;
-    int columns = N - n < 8 ? N - n : 8;
-    for (int k = 0; k < K; k++, from += bRow, panel += 8) {
-      if (columns == 8 && bColumn == 1) {
-        AT(panel) = READ(from);
-        AT(panel + 4) = READ(from + 4);
-      } else if (columns == 8) {
-        AT(panel) = spread(from, bColumn);
-        AT(panel + 4) = spread(from + 4 * bColumn, bColumn);
-      } else {
-        for (int j = 0; j < 8; j++) panel[j] = j < columns ? from[j * bColumn] : 0;
-      }
+  float *left = room, *right = room + 4 * DEPTH;
+  for (int k = 0; k < K; k += DEPTH) {
+    int depth = K - k < DEPTH ? K - k : DEPTH;
+    for (int n = 0; n < N; n += 8)
+      pack(right + n * depth, 8, b + n * bColumn + k * bRow, bColumn, bRow, N - n, depth);
+    for (int m = 0; m < M; m += 4) {
+      pack(left, 4, a + m * aRow + k * aColumn, aRow, aColumn, M - m, depth);
+      for (int n = 0; n < N; n += 8)
+        tile(c + m * cRow + n, cRow, (f4 *)left, (f4 *)(right + n * depth),
+             start ? start + m * startRow + n : 0, startRow, M - m < 4 ? M - m : 4,
+             N - n < 8 ? N - n : 8, depth);
     }
-  }
-  for (int m = 0; m < M; m += 4) {
-    const float *from = a + m * aRow;
-    int rows = M - m < 4 ? M - m : 4;
-    for (int k = 0; k < K; k++, from += aColumn) {
-      if (rows == 4) AT(left + 4 * k) = spread(from, aRow);
-      else for (int i = 0; i < 4; i++) left[4 * k + i] = i < rows ? from[i * aRow] : 0;
-    }
-    for (int n = 0; n < N; n += 8) {
-      int columns = N - n < 8 ? N - n : 8, whole = rows == 4 && columns == 8;
-      const float *first = start + m * startRow + n;
-      float *result = c + m * cRow + n;
-      f4 s[4][2] = {};
-      for (int i = 0; start && i < rows; i++)
-        for (int j = 0; j < 2; j++) {
-          if (whole) s[i][j] = READ(first + i * startRow + 4 * j);
-          else for (int l = 0; l < 4 && 4 * j + l < columns; l++) s[i][j][l] = first[i * startRow + 4 * j + l];
-        }
-      const f4 *p = (f4 *)left, *q = (f4 *)(right + n * K);
-      for (int k = 0; k < K; k++, p++, q += 2) {
-        f4 x = *p;
-#define ROW(i) { f4 xi = __builtin_shufflevector(x, x, i, i, i, i); s[i][0] += xi * q[0]; s[i][1] += xi * q[1]; }
-        ROW(0) ROW(1) ROW(2) ROW(3)
-      }
-      for (int i = 0; i < rows; i++)
-        for (int j = 0; j < 2; j++) {
-          if (whole) AT(result + i * cRow + 4 * j) = s[i][j];
-          else for (int l = 0; l < 4 && 4 * j + l < columns; l++) result[i * cRow + 4 * j + l] = s[i][j][l];
-        }
-    }
+    start = c, startRow = cRow;
   }
 }
 

@@ -70,7 +70,7 @@ export function trained(kind, config, weights, batches, recipe) {
   return { losses, average: Object.fromEntries(named) };
 }
 
-// Losses of a run that draws its own batches
+// Losses of a run that draws its own batches, with the seeds of trainer.mjs
 export function seededRun(kind, config, data, recipe, seed) {
   const model = new DiT(arenas[kind], config, { capacity: recipe.batchSize, training: true });
   model.initialize(new Random(seed));
@@ -78,7 +78,7 @@ export function seededRun(kind, config, data, recipe, seed) {
     model,
     { latents: Float32Array.from(data.latents), labels: data.labels },
     recipe,
-    seed,
+    seed + 1,
   );
   return Array.from({ length: recipe.steps }, () => run.step());
 }

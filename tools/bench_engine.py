@@ -10,6 +10,7 @@ Chromium on a page from file://, at full speed and slowed down four times.
 
 import argparse
 import base64
+import itertools
 import json
 import statistics
 import subprocess
@@ -33,7 +34,8 @@ SIZES = {
     "d 128, L 4": {"hidden_size": 128, "depth": 4},
 }
 PROGRAM = """
-const { cases, core, data, decoder, rounds, steps } = JSON.parse(await new Response(Deno.stdin.readable).text());
+const request = JSON.parse(await new Response(Deno.stdin.readable).text());
+const { cases, core, data, decoder, rounds, steps } = request;
 import process from "node:process";
 const { Engine } = await import(`${core}/engine.mjs`);
 const { Random } = await import(`${core}/random.mjs`);
@@ -61,10 +63,11 @@ for (const { config, plain } of cases) {
   const often = plain ? 1 : steps;
   repeat(often, () => run.step());
   repeat(plain ? 1 : 5, () => digits(1));
+  const timed = (use) => Array.from({ length: rounds }, () => milliseconds(use));
   console.log(JSON.stringify({
-    step: Array.from({ length: rounds }, () => milliseconds(() => repeat(often, () => run.step())) / often),
-    one: Array.from({ length: rounds }, () => milliseconds(() => digits(1))),
-    ten: Array.from({ length: rounds }, () => milliseconds(() => digits(10))),
+    step: timed(() => repeat(often, () => run.step())).map((all) => all / often),
+    one: timed(() => digits(1)),
+    ten: timed(() => digits(10)),
   }));
 }
 """
@@ -154,16 +157,20 @@ def in_chromium() -> None:
             session = page.context.new_cdp_session(page)
             session.send("Emulation.setCPUThrottlingRate", {"rate": slower})
             page.evaluate("ask({ type: 'start' }, 'done')")
-            steps = page.evaluate(
-                "heard.filter(({ type }) => type === 'progress').slice(1)"
-                ".map(({ at, step }, i, all) => i ? (at - all[i - 1].at) / (step - all[i - 1].step) : 0)"
-                ".slice(1)"
+            told = page.evaluate(
+                "heard.filter(({ type }) => type === 'progress').map(({ at, step }) => [at, step])"
             )
+            steps = [
+                (later - at) / (next_step - step)
+                for (at, step), (later, next_step) in itertools.pairwise(told)
+            ]
             page.evaluate("heard.length = 0")
             digits = {
                 count: min(
                     page.evaluate(
-                        f"ask({{ type: 'sample', id: 0, labels: Array({count}).fill(3) }}, 'sampled')"
+                        "(count) => ask({ type: 'sample', id: 0, labels: Array(count).fill(3) },"
+                        " 'sampled')",
+                        count,
                     )["milliseconds"]
                     for _ in range(8)
                 )

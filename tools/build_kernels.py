@@ -17,7 +17,6 @@ FLAGS = [
     "--target=wasm32-freestanding",
     "-mcpu=generic+simd128+bulk_memory",
     "-O3",
-    "-fno-unroll-loops",
     "-ffp-contract=off",  # no fused multiply-add: it would round once where JavaScript rounds twice
     "-nostdlib",
     "-Wl,--no-entry",

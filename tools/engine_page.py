@@ -8,7 +8,8 @@ from dit_lesson.figures.linking import link
 from dit_lesson.figures.training_assets import packed_decoder, packed_latents
 
 CORE = Path(__file__).parents[1] / "dit_lesson" / "figures" / "core"
-SCRIPT = """const bytes = (text) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+SCRIPT = """\
+const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 const worker = new Worker(URL.createObjectURL(new Blob([WORKER], { type: "text/javascript" })));
 const waiting = [];
 const heard = [];

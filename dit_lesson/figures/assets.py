@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 import torch
 from safetensors.torch import load, save
-from torch.nn.functional import pad
 
 from dit_lesson.checkpoints import load_weights
 

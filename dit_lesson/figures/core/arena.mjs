@@ -6,7 +6,7 @@ import { plainKernels } from "./kernels_plain.mjs";
 import { KERNELS } from "./kernels_wasm.mjs";
 
 const PAGE = 65536;
-const DEPTH = 128; // as in kernels.c
+const DEPTH = 256; // as in kernels.c
 const FIRST = PAGE; // below lies the kernels' stack; address 0 means "no tensor"
 
 export class Arena {

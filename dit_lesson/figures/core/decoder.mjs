@@ -8,7 +8,8 @@ export class Decoder {
   // tensors: {name: {shape, data}} of the autoencoder; capacity: latents at a time
   /** @param {Arena} arena @param {Record<string, {shape: number[], data: ArrayLike<number>}>} tensors @param {{side?: number, capacity?: number}} options */
   constructor(arena, tensors, { side = 4, capacity = 10 } = {}) {
-    Object.assign(this, { arena, capacity, side });
+    this.arena = arena;
+    this.capacity = capacity;
     this.mean = tensors.latent_mean.data;
     this.std = tensors.latent_std.data;
     this.layers = [];
@@ -21,10 +22,10 @@ export class Decoder {
         side,
         weight: arena.take(data.length),
         bias: arena.take(outputs),
+        places: neighbours(side, channels),
       };
       arena.view(layer.weight, data.length).set(data);
       arena.view(layer.bias, outputs).set(bias);
-      layer.places = neighbours(side, channels);
       arena.reserve(outputs);
       this.layers.push(layer);
       if (number) side *= 2; // the pixel shuffle

@@ -32,7 +32,9 @@ export class DiT {
     this.config = { ...CONFIG, ...config };
     requireConfig(this.config);
     const { inputSize, patchSize, inChannels, hiddenSize: d, depth } = this.config;
-    Object.assign(this, { arena, capacity, training });
+    this.arena = arena;
+    this.capacity = capacity;
+    this.training = training;
     this.side = inputSize / patchSize;
     this.imageTokens = this.side ** 2;
     this.tokens = this.imageTokens + (this.config.conditioning === "in-context" ? 2 : 0);
@@ -126,7 +128,9 @@ export class DiT {
     this.final = { ...norm(), norm: "final_layer.norm_final", vector: depth * this.chunks };
     this.answers = tokens(this.patchFeatures);
     const layers = Object.values(this.layers);
-    arena.reserve(Math.max(this.tokens, ...layers.flatMap(({ outputs, inputs }) => [outputs, inputs])));
+    arena.reserve(
+      Math.max(this.tokens, ...layers.flatMap(({ outputs, inputs }) => [outputs, inputs])),
+    );
   }
 
   takeGradients() {

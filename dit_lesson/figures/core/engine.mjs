@@ -30,7 +30,6 @@ export class Engine {
 
   /** @param {Arena} arena @param {DiT} model @param {Decoder | undefined} decoder */
   constructor(arena, model, decoder) {
-    Object.assign(this, { arena, model, decoder });
     this.arena = arena;
     this.model = model;
     this.decoder = decoder;

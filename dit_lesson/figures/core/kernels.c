@@ -19,6 +19,7 @@ static float sum(f4 v) { return (v[0] + v[1]) + (v[2] + v[3]); }
 
 // One panel of 4 rows of a (or 8 columns of b) for `depth` values of k: number j of it for k is
 // from[j * across + k * along], 0 behind the first `present` ones
+__attribute__((noinline))  // measured: the innermost loop then has registers enough
 static void pack(float *panel, int size, const float *from, int across, int along, int present,
                  int depth) {
   for (int k = 0; k < depth; k++, from += along, panel += size)
@@ -33,7 +34,7 @@ static void pack(float *panel, int size, const float *from, int across, int alon
 }
 
 // 4 x 8 numbers of c from a panel of each factor
-static void tile(float *c, int cRow, const f4 *a, const f4 *b, const float *start, int startRow,
+__attribute__((always_inline)) static inline void tile(float *c, int cRow, const f4 *a, const f4 *b, const float *start, int startRow,
                  int rows, int columns, int depth) {
   f4 s[4][2] = {};
   int whole = rows == 4 && columns == 8;
@@ -60,7 +61,7 @@ static void tile(float *c, int cRow, const f4 *a, const f4 *b, const float *star
 // null for nothing, a bias (startRow = 0), or c itself to add to what is there. At most DEPTH
 // values of k at a time, so that the panels of b stay in the cache; what they sum to waits in c.
 // room: DEPTH (4 + 8 ceil(N / 8)) floats.
-#define DEPTH 128
+#define DEPTH 256
 KERNEL(void, matmul)(float *c, int cRow, const float *a, int aRow, int aColumn, const float *b,
                      int bRow, int bColumn, const float *start, int startRow, int M, int N, int K,
                      float *room) {

@@ -59,6 +59,7 @@ export function requireConfig(config) {
 /** @type {(config: Config) => Record<string, number[]>} */
 export function parameterShapes(config) {
   const { hiddenSize: d, depth, patchSize: p, inChannels, mlpRatio, numClasses } = config;
+  /** @type {Record<string, number[]>} */
   const shapes = {};
   const layer = (name, outputs, ...inputs) => {
     shapes[`${name}.weight`] = [outputs, ...inputs];
@@ -86,6 +87,7 @@ export function parameterShapes(config) {
   }
   if (!chunks) layer("final_layer.norm_final", d);
   layer("final_layer.linear", p * p * inChannels, d);
+  /** @type {[string, number][]} */
   const steered = Array.from({ length: depth }, (_, i) => [`blocks.${i}`, chunks]);
   steered.push(["final_layer", 2]);
   for (const part of chunks ? ["weight", "bias"] : []) {

@@ -45,7 +45,9 @@ export class Run {
     /** @type {number[]} */
     this.order = [];
     const block = () => model.arena.take(model.parameterCount);
-    [this.firstMoment, this.secondMoment, this.average] = [block(), block(), block()];
+    this.firstMoment = block();
+    this.secondMoment = block();
+    this.average = block();
     this.restartAverage();
   }
 

@@ -55,7 +55,7 @@ def weights_for_page(model):
 
 
 def batch_of(model, batch, seed=0):
-    size = (batch, 8, model.input_size, model.input_size)
+    size = (batch, 8, model.config.input_size, model.config.input_size)
     random = np.random.default_rng(seed)
     x0, noise = single(random.normal(size=size)), single(random.normal(size=size))
     u = single(1 / (1 + np.exp(-random.normal(size=batch))))

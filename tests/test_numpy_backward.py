@@ -43,7 +43,7 @@ def torch_velocity_loss(model, x0, noise, u, y):
 def both(design, seed=0, batch=3, **changes):
     """Loss and gradients of one model by hand and by autograd."""
     model = make(conditioning=design, learn_sigma=False, **changes)
-    size = model.input_size
+    size = model.config.input_size
     x0, noise = (draw(batch, 3, size, size, seed=seed + i) for i in range(2))
     u = np.random.default_rng(seed).uniform(size=batch)
     y = np.random.default_rng(seed).integers(0, 11, size=batch)

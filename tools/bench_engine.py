@@ -23,7 +23,7 @@ import torch
 
 from dit_lesson.figures.assets import unpacked
 from dit_lesson.figures.training_assets import packed_decoder, packed_latents
-from dit_lesson.models import DESIGNS, DiT
+from dit_lesson.models import DESIGNS, DiT, DiTConfig
 from tools.engine_page import CORE, write_page
 
 ROUNDS, STEPS, BATCH = 5, 20, 32
@@ -76,10 +76,11 @@ for (const { config, plain } of cases) {
 def torch_step(sizes: dict[str, int], design: str) -> float:
     """Milliseconds of one step of training.py's loop in torch."""
     torch.set_num_threads(1)
-    model = DiT(
+    config = DiTConfig(
         input_size=4, patch_size=1, in_channels=8, num_heads=4, num_classes=10, learn_sigma=False,
         embedding_init="unit", conditioning=design, **sizes,
-    ).train()  # fmt: skip
+    )  # fmt: skip
+    model = DiT(config).train()
     optimizer = torch.optim.AdamW(model.parameters(), 3e-3, (0.9, 0.99), weight_decay=0)
     average = {name: value.clone() for name, value in model.state_dict().items()}
     data = unpacked(packed_latents())

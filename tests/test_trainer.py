@@ -1,11 +1,10 @@
 """The training worker in Chromium, on a page from file:// with the network off."""
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 from safetensors.torch import load
 
 from dit_lesson.figures.linking import link
-from tests.browser import CHROMIUM
 from tests.javascript import call
 from tests.test_engine import ENGINE, error, model_of
 from tools.engine_page import CORE, worker_text, write_page
@@ -20,17 +19,15 @@ def address(tmp_path_factory):
 
 
 @pytest.fixture
-def page(address):
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        opened = browser.new_page()
-        asked = []
-        opened.context.set_offline(True)
-        opened.on("request", lambda request: asked.append(request.url))
-        opened.goto(address)
-        yield opened
-        assert [url for url in asked if not url.startswith(("file:", "blob:", "data:"))] == []
-        browser.close()
+def page(address, browser):
+    opened = browser.new_page()
+    asked = []
+    opened.context.set_offline(True)
+    opened.on("request", lambda request: asked.append(request.url))
+    opened.goto(address)
+    yield opened
+    opened.close()
+    assert [url for url in asked if not url.startswith(("file:", "blob:", "data:"))] == []
 
 
 def open_run(page: Page, **settings):

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 
 from dit_lesson.autoencoder import Autoencoder
+from dit_lesson.checkpoints import load_weights
 from dit_lesson.data import load_digits, scale_digits
 from dit_lesson.figures.assets import packed, packed_weights
-from dit_lesson.training import load_weights
 
 AUTOENCODER = "autoencoder-4x4x8"
 

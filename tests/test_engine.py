@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from safetensors.torch import load
 
 from dit_lesson.autoencoder import Autoencoder
+from dit_lesson.checkpoints import load_weights
 from dit_lesson.figures.assets import packed, unpacked
 from dit_lesson.figures.training_assets import AUTOENCODER, packed_decoder, packed_latents
 from dit_lesson.models import DESIGNS
-from dit_lesson.training import load_weights
 from tests.javascript import call
 from tests.test_numpy_backward import torch_velocity_loss
 from tests.test_numpy_dit import draw, make

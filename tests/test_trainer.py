@@ -72,6 +72,17 @@ def test_the_worker_has_the_losses_of_the_same_run_elsewhere_and_without_webasse
     assert elsewhere == pytest.approx(runs[0], rel=1e-5)
 
 
+def test_without_a_worker_it_works_on_the_page(page, address):
+    open_run(page)
+    page.evaluate("ask({ type: 'start' }, 'done')")
+    in_worker = losses(page)
+    page.goto("about:blank")
+    page.goto(f"{address}#page")
+    open_run(page)
+    page.evaluate("ask({ type: 'start' }, 'done')")
+    assert losses(page) == in_worker
+
+
 def test_a_pause_is_heard_at_once_and_the_run_goes_on_where_it_was(page):
     open_run(page, recipe=SMALL["recipe"] | {"steps": 100_000})
     page.evaluate("ask({ type: 'start' }, 'progress')")

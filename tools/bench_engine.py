@@ -152,9 +152,11 @@ def in_chromium() -> None:
             executable_path="/usr/bin/chromium", args=["--no-sandbox"]
         )
         page = browser.new_page()
-        page.goto(write_page(Path(folder)).as_uri())
-        for slower in (1, 4):
-            page.evaluate("open({ recipe: { steps: 200 } })")
+        address = write_page(Path(folder)).as_uri()
+        for slower, where in ((1, ""), (4, "#page")):  # only a page's own thread can be slowed
+            page.goto("about:blank")
+            page.goto(address + where)
+            page.evaluate("open({ recipe: { steps: 150 } })")
             session = page.context.new_cdp_session(page)
             session.send("Emulation.setCPUThrottlingRate", {"rate": slower})
             page.evaluate("ask({ type: 'start' }, 'done')")

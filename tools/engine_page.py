@@ -10,7 +10,14 @@ from dit_lesson.figures.training_assets import packed_decoder, packed_latents
 CORE = Path(__file__).parents[1] / "dit_lesson" / "figures" / "core"
 SCRIPT = """\
 const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-const worker = new Worker(URL.createObjectURL(new Blob([WORKER], { type: "text/javascript" })));
+// With #page the trainer works on the page itself, behind a channel in a worker's place
+const onPage = () => {
+  const { port1, port2 } = new MessageChannel();
+  new Function("globalThis", WORKER)(port2);
+  return port1;
+};
+const blob = () => URL.createObjectURL(new Blob([WORKER], { type: "text/javascript" }));
+const worker = location.hash === "#page" ? onPage() : new Worker(blob());
 const waiting = [];
 const heard = [];
 worker.onerror = (event) => heard.push({ type: "error", message: event.message });

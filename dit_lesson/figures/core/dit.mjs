@@ -5,7 +5,7 @@
 // shift and scale off c, adaLN-Zero the gate too, and `one` is 1; the other designs have learned
 // norms, where scale is the weight itself, and `one` is 0.
 
-import { timestepEmbedding } from "./embeddings.mjs";
+import { frequencies as ratesOf, timestepEmbedding } from "./embeddings.mjs";
 import {
   branchesOf,
   chunksOf,
@@ -43,6 +43,7 @@ export class DiT {
     this.chunks = chunksOf(this.config);
     this.steeringWidth = (depth * this.chunks + 2) * d; // all modulations side by side
     this.batch = 0;
+    this.rates = ratesOf(FREQUENCY_SIZE / 2);
     this.takeParameters();
     this.takeActivations();
     if (training) this.takeGradients();
@@ -239,7 +240,8 @@ export class DiT {
     }
     const frequencies = arena.view(this.frequencies, batch * FREQUENCY_SIZE);
     for (let b = 0; b < batch; b += 1) {
-      frequencies.set(timestepEmbedding(t[b], FREQUENCY_SIZE), b * FREQUENCY_SIZE);
+      const embedding = timestepEmbedding(t[b], FREQUENCY_SIZE, 10000, this.rates);
+      frequencies.set(embedding, b * FREQUENCY_SIZE);
     }
     this.linear(this.timeHidden, this.frequencies, "t_embedder.mlp.0", batch);
     arena.kernels.silu(this.timeActive, this.timeHidden, batch * d);

@@ -112,6 +112,7 @@ KERNEL(void, siluBackward)(float *dx, const float *dy, const float *x, int count
 // y = x (1 + tanh u) / 2 = x s with s = sigmoid(2u) and u = sqrt(2 / pi) (x + 0.044715 x^3); s is
 // kept for the way back
 KERNEL(void, gelu)(float *y, float *s, const float *x, int count) {
+#pragma unroll 2  // the constants of the exponential serve two vectors
   for (int i = 0; i < count; i += 4) {
     f4 v = READ(x + i), share = sigmoid(v * ((v * v) * 0.0713548163f + 1.59576912f));
     AT(s + i) = share;
@@ -138,6 +139,7 @@ KERNEL(void, softmax)(float *x, int rows, int width, float scale) {
     for (int i = 1; i < width; i++) top = v[i] > top ? v[i] : top;
     for (int i = 0; i < width; i++) v[i] = (v[i] - top) * scale;
   }
+#pragma unroll 2  // the constants of the exponential serve two vectors
   for (int i = 0; i < rows * width; i += 4) AT(x + i) = exponential(READ(x + i));
   for (int row = 0; row < rows; row++) {
     float *v = x + row * width, total = 0;

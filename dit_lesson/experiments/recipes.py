@@ -131,7 +131,7 @@ def train_decoder(recipe: Recipe, seed: int) -> Autoencoder:
 def vit_features(vit: ViT, images: Tensor) -> Tensor:
     """The tokens after each of the first three blocks, normalised and side by side."""
     x = vit.x_embedder(images[:, :, 2:-2, 2:-2]) + vit.pos_embed  # without the frame of paper
-    x = torch.cat([vit.cls_token.expand(len(x), -1, -1), x], dim=1)
+    x = torch.cat([vit.get_parameter("cls_token").expand(len(x), -1, -1), x], dim=1)
     features = []
     for block in vit.blocks[:3]:
         x = block(x)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from dit_lesson.checkpoints import load_weights
 from dit_lesson.figures.assets import packed, packed_weights, unpacked
 from dit_lesson.figures.base import HERE
-from dit_lesson.checkpoints import load_weights
 from tests import javascript
 
 CHECKPOINTS = (HERE / "core" / "checkpoints.mjs").as_uri()

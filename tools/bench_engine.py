@@ -81,7 +81,7 @@ def torch_step(sizes: dict[str, int], design: str) -> float:
         input_size=4, patch_size=1, in_channels=8, num_heads=4, num_classes=10, learn_sigma=False,
         embedding_init="unit",
     )  # fmt: skip
-    config = replace(config, conditioning=design, **sizes)  # ty: ignore[invalid-argument-type]
+    config = replace(config, conditioning=design, **sizes)
     model = DiT(config).train()
     optimizer = torch.optim.AdamW(model.parameters(), 3e-3, (0.9, 0.99), weight_decay=0)
     average = {name: value.clone() for name, value in model.state_dict().items()}

@@ -1,10 +1,10 @@
 """Static pictures (matplotlib), in the colours of the whole book.
 
 `use_style` sets the one style; every function returns a figure and leaves showing it
-to the caller.  Signed values have one diverging map, white at zero.
+to the caller.  Signed values have one diverging map, white at zero; digits are ink on paper.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import matplotlib as mpl
 import matplotlib.figure
@@ -12,7 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from cycler import cycler
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.colors import Colormap, LinearSegmentedColormap
 
 COLOURS = {
     "shift": "#0072B2",
@@ -23,6 +23,7 @@ COLOURS = {
 }
 WIDTH = 7.5  # inches: at 100 dots an inch the width of a page's text, so that 9 points stay 12 px
 SIGNED = LinearSegmentedColormap.from_list("signed", ["#4b3f92", "#ffffff", "#b8860b"])
+INK = LinearSegmentedColormap.from_list("ink", ["#fbfaf6", "#8f8e8b", "#1f2430"])
 
 
 def use_style() -> None:
@@ -58,10 +59,12 @@ def matrix(axes: Axes, values: np.ndarray, limit: float, title: str = "") -> Non
     axes.spines[:].set_visible(True)
 
 
-def patch_grid(axes: Axes, image: np.ndarray, patch_size: int, title: str = "") -> None:
+def patch_grid(
+    axes: Axes, image: np.ndarray, patch_size: int, title: str = "", cmap: Colormap = INK
+) -> None:
     """Draw an image (H, W) in [-1, 1] with the lines along which it is cut into patches."""
     height, width = image.shape
-    axes.imshow(image, cmap=SIGNED, vmin=-1, vmax=1)
+    axes.imshow(image, cmap=cmap, vmin=-1, vmax=1)
     for line in np.arange(patch_size, width, patch_size) - 0.5:
         axes.axvline(line, color=COLOURS["data"], linewidth=1)
     for line in np.arange(patch_size, height, patch_size) - 0.5:
@@ -138,7 +141,7 @@ def patch_stages(
     limit = 3
     for place, channels, title in ((1, latent, "latent, 4 channels"), (3, output, "read back")):
         (a, b), (c, d) = channels[:2], channels[2:]
-        patch_grid(axes[place], np.block([[a, b], [c, d]]) / limit, patch_size, title)
+        patch_grid(axes[place], np.block([[a, b], [c, d]]) / limit, patch_size, title, SIGNED)
         for line in (axes[place].axhline, axes[place].axvline):
             line(latent.shape[1] - 0.5, color="black", linewidth=2)
     matrix(axes[2], tokens, limit, "tokens")
@@ -147,24 +150,29 @@ def patch_stages(
     axes[2].set_yticks(range(0, count, max(1, count // 4)))
     names = ("the latent, decoded", "read back, decoded")
     for place, picture, title in zip((0, 4), pictures, names, strict=True):
-        axes[place].imshow(picture, cmap="gray_r", vmin=-1, vmax=1)
+        axes[place].imshow(picture, cmap=INK, vmin=-1, vmax=1)
         axes[place].set(xticks=[], yticks=[], title=title)
         axes[place].spines[:].set_visible(True)
     return figure
 
 
 def image_row(
-    images: Sequence[np.ndarray], titles: Sequence[str], limit: float = 1
+    images: Sequence[np.ndarray],
+    titles: Sequence[str],
+    limit: float = 1,
+    digits: Container[int] = (),
 ) -> matplotlib.figure.Figure:
-    """Draw images (H, W) of signed values side by side, zero white."""
+    """Draw images (H, W) of signed values side by side, zero white; `digits` are ink on paper."""
     width = min(2 * len(images), WIDTH)
     tall = max(len(image) / len(image[0]) for image in images)
     size = (width, tall * width / len(images) + 0.3)
     figure, axes = plt.subplots(1, len(images), figsize=size, squeeze=False)
     plt.close(figure)
-    for place, image, title in zip(axes[0], images, titles, strict=True):
+    for i, (place, image, title) in enumerate(zip(axes[0], images, titles, strict=True)):
         matrix(place, image, limit, title)
         place.set_aspect("equal")
+        if i in digits:
+            place.images[0].set_cmap(INK)
     return figure
 
 
@@ -199,7 +207,7 @@ def point_clouds(
 
 
 def noised_digit(
-    panels: dict[str, np.ndarray],
+    panels: dict[str, tuple[np.ndarray, Colormap]],
     alpha_bars: dict[str, np.ndarray],
     chosen: str,
     progress: float,
@@ -211,8 +219,9 @@ def noised_digit(
     """
     figure, axes = plt.subplots(2, 4, figsize=(WIDTH, 4.4))
     plt.close(figure)
-    for place, (title, image) in zip(axes.flat, panels.items(), strict=False):
-        matrix(place, image, 2, title)
+    for place, (title, (image, cmap)) in zip(axes.flat, panels.items(), strict=False):
+        matrix(place, image, 1 if title == "data" else 2, title)
+        place.images[0].set_cmap(cmap)
         place.set_aspect("equal")
     curve, ruler = axes[1, 2:]
     for (name, kept), dashes in zip(alpha_bars.items(), ("-", "--", ":"), strict=True):

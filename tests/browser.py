@@ -1,20 +1,12 @@
-"""A real browser on the built book, with the network cut: fixtures for the tests of pages.
+"""A real browser on the built book, with the network cut, and what drives a figure in it."""
 
-Use them with ``from tests.browser import ...`` and mark the test ``needs_chromium``.
-"""
-
-import threading
-from collections.abc import Iterator
+import re
 from dataclasses import dataclass, field
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import pytest
-from playwright.sync_api import Browser, Page, Route, sync_playwright
-
-from tests.conftest import CHROMIUM
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 BOOK = Path(__file__).parents[1] / "_build" / "html"
 ARGUMENTS = (
@@ -32,29 +24,11 @@ READY = """async () => {
 }"""
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """One headless Chromium for a module's tests."""
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
-        yield chromium
-        chromium.close()
-
-
 class Silent(SimpleHTTPRequestHandler):
     """A file server that says nothing and lets nothing be cached."""
 
     def log_message(self, *args: object) -> None:
         """Keep the log out of the tests' output."""
-
-
-@pytest.fixture(scope="module")
-def site() -> Iterator[str]:
-    """The built book's address on loopback."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Silent, directory=BOOK)) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
 
 
 @dataclass
@@ -102,3 +76,60 @@ def visit(browser: Browser, address: str, **context: object) -> Visit:
     page.goto(address)
     page.wait_for_function(READY)
     return seen
+
+
+# Figures: what they show, and how a reader drives them
+
+TWO_FRAMES = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+# without the sentence: it comes late, and could pass for the answer to the next control
+SEEN = """(root) => [...root.querySelectorAll("canvas")].map((c) => c.toDataURL()).join()
+  + root.innerText.replace(root.querySelector(".dit-waiting").innerText, "")
+  + [...root.querySelectorAll("svg")].map((s) => s.outerHTML).join()"""
+
+
+def live_figures(page: Page) -> list[Locator]:
+    """The figures of a page, in view one after the other so that each loads what it needs."""
+    page.wait_for_selector(".dit-live")
+    figures = page.locator(".dit-live").all()
+    for figure in figures:
+        figure.scroll_into_view_if_needed()
+        # a sentence with its numbers: not yet there, or that it loads, is to wait
+        said = figure.locator(".dit-waiting [role=status]")
+        expect(said).to_have_text(re.compile(r"^(?!Loading)\S"), timeout=20_000)
+    return figures
+
+
+def seen(figure: Locator) -> str:
+    """All that the figure shows: its pictures and its text."""
+    figure.page.evaluate(TWO_FRAMES)
+    return figure.evaluate(SEEN)
+
+
+def each_visible(figure: Locator, selector: str) -> list[Locator]:
+    """Its visible elements of a kind."""
+    return [element for element in figure.locator(selector).all() if element.is_visible()]
+
+
+def control(figure: Locator, name: str) -> Locator:
+    """A slider by its label."""
+    return figure.get_by_role("slider", name=re.compile(name))
+
+
+def tables(figure: Locator) -> list[dict[str, list[float]]]:
+    """The exact numbers in the folded tables, by row heading."""
+    details = figure.locator("details")
+    if details.get_attribute("open") is None:
+        details.locator("summary").click()
+    figure.page.evaluate(TWO_FRAMES)
+    return figure.evaluate(
+        """(root) => [...root.querySelectorAll("tbody")].map((body) =>
+          Object.fromEntries([...body.rows].map((row) =>
+            [row.querySelector("th").textContent,
+             [...row.querySelectorAll("data")].map((d) => Number(d.value))])))"""
+    )
+
+
+def table_rows(figure: Locator) -> dict[str, list[float]]:
+    """The exact numbers in its only table, by row heading."""
+    (rows,) = tables(figure)
+    return rows

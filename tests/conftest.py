@@ -1,11 +1,17 @@
-"""What a machine may lack: skipped with a sentence here, a failure where CI=true."""
+"""Fixtures for all tests, and what a machine may lack: skipped here, a failure where CI=true."""
 
 import os
 import shutil
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import ThreadingHTTPServer
 
 import pytest
 from hypothesis import settings
+from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.browser import ARGUMENTS, BOOK, Silent, visit
 from tools.chapters import FIXED_ENVIRONMENT
 
 # before any test imports NumPy or torch: two test processes share two cores
@@ -20,8 +26,6 @@ CHROMIUM = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
 LACKING = {
     "needs_chromium": not CHROMIUM
     and "Chromium is not installed: on Debian, apt-get install chromium; elsewhere Google Chrome",
-    "needs_node": not shutil.which("node")
-    and "Node.js is not installed: on Debian, apt-get install nodejs; elsewhere see nodejs.org",
 }
 
 
@@ -32,3 +36,39 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             if os.environ.get("CI") == "true":
                 pytest.fail(sentence, pytrace=False)
             pytest.skip(sentence)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One headless Chromium for a module's tests."""
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[str]:
+    """The built book's address on loopback."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Silent, directory=BOOK)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+@pytest.fixture
+def open_page(browser: Browser, site: str) -> Iterator[Callable[..., Page]]:
+    """Opens a chapter with the network cut; afterwards nothing was asked for or complained of."""
+    visits = []
+
+    def open_chapter(chapter: str, scheme: str = "file", **context: object) -> Page:
+        start = site if scheme == "http" else f"{BOOK.as_uri()}/"
+        opened = visit(browser, f"{start}notebooks/{chapter}.html", **context)
+        if context.get("java_script_enabled", True):  # else each script counts as failed
+            visits.append(opened)
+        return opened.page
+
+    yield open_chapter
+    for opened in visits:
+        opened.page.context.close()
+        assert (opened.foreign, opened.errors) == ([], [])

@@ -1,4 +1,4 @@
-"""core.mjs against NumPy and torch: one set of vectors, three implementations, 1e-5."""
+"""The modules of core/ against NumPy and torch: one set of vectors, three implementations."""
 
 import numpy as np
 import pytest
@@ -7,12 +7,13 @@ from torch.nn import functional as F
 
 from dit_lesson import numpy_dit
 from dit_lesson.attention import CrossAttention
+from dit_lesson.counting import dit_ledger, total
 from dit_lesson.diffusion import alpha_bar, linear_betas
+from dit_lesson.figures.base import HERE
+from dit_lesson.models import DESIGNS, DiTConfig
 from dit_lesson.patches import patchify
 from dit_lesson.positions import sincos_1d, sincos_2d
 from tests import javascript
-
-pytestmark = pytest.mark.needs_node
 
 random = np.random.default_rng(0)
 X = random.normal(size=(5, 8))
@@ -24,6 +25,18 @@ Q, K, V = random.normal(size=(3, 5, 8))
 KEYS2, VALUES2 = random.normal(size=(2, 3, 8))
 IMAGE = random.normal(size=(6, 4))
 BETAS = np.linspace(1e-4, 2e-2, 30)
+
+
+MODULES = {path.stem: path.read_text(encoding="utf-8") for path in (HERE / "core").glob("*.mjs")}
+
+
+def call(calls):
+    """The results of functions, each from the module of core/ that exports it."""
+    results = []
+    for name, *arguments in calls:
+        (module,) = [m for m, code in MODULES.items() if f"export function {name}(" in code]
+        results += javascript.call(f"core/{module}", [(name, *arguments)])
+    return results
 
 
 def heads(rows, count=2):
@@ -88,7 +101,7 @@ def javascript_results():
         tuple(a.tolist() if isinstance(a, np.ndarray) else a for a in call)
         for call, _, _ in CASES.values()
     ]
-    return dict(zip(CASES, javascript.call("core", calls), strict=True))
+    return dict(zip(CASES, call(calls), strict=True))
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -105,9 +118,7 @@ def test_javascript_equals_numpy_and_torch(name, javascript_results):
 )
 def test_attention_equals_torch(queries, keys, values):
     rows = [a.tolist() for a in (queries, keys, values)]
-    one, two = javascript.call(
-        "core", [("multiHeadAttention", *rows), ("multiHeadAttention", *rows, 2)]
-    )
+    one, two = call([("multiHeadAttention", *rows), ("multiHeadAttention", *rows, 2)])
     np.testing.assert_allclose(one["output"], attend(queries, keys, values, 1), atol=1e-5)
     np.testing.assert_allclose(two["output"], attend(queries, keys, values, 2), atol=1e-5)
     assert np.shape(two["weights"]) == (2, len(queries), len(keys))
@@ -119,8 +130,7 @@ def test_self_attention_mlp_and_gate_equal_numpy():
     weights = {f"{name}.weight": random.normal(size=shape) for name, shape in size.items()}
     weights |= {f"{name}.bias": random.normal(size=rows) for name, (rows, _) in size.items()}
     plain = {name: value.tolist() for name, value in weights.items()}
-    attended, transformed, added = javascript.call(
-        "core",
+    attended, transformed, added = call(
         [
             ("selfAttention", X.tolist(), plain, 2),
             ("mlp", X.tolist(), plain),
@@ -137,11 +147,74 @@ def test_self_attention_mlp_and_gate_equal_numpy():
 def test_cross_attention_equals_torch():
     layer = CrossAttention(8, num_heads=2).double()
     weights = {f"cross_attn.{name}": value.tolist() for name, value in layer.state_dict().items()}
-    (result,) = javascript.call(
-        "core", [("crossAttention", X.tolist(), KEYS2.tolist(), weights, 2)]
-    )
+    (result,) = call([("crossAttention", X.tolist(), KEYS2.tolist(), weights, 2)])
     x, context = torch.tensor(X)[None], torch.tensor(KEYS2)[None]
     expected = layer(x, context)[0].detach()
     np.testing.assert_allclose(result["output"], expected, rtol=0, atol=1e-5)
     shares = layer.weights(x, context)[0].detach()
     np.testing.assert_allclose(result["weights"], shares, rtol=0, atol=1e-5)
+
+
+def test_convolution_and_pixel_shuffle_equal_torch():
+    image, weight = random.normal(size=(3, 5, 5)), random.normal(size=(8, 3, 3, 3))
+    bias = random.normal(size=8)
+    rows = weight.reshape(8, -1).tolist()
+    convolved, shuffled = call(
+        [
+            ("convolve", image.ravel().tolist(), 5, rows, bias.tolist()),
+            ("pixelShuffle", np.arange(8 * 25).tolist(), 5),
+        ]
+    )
+    expected = F.conv2d(*map(torch.tensor, (image, weight, bias)), padding=1)
+    np.testing.assert_allclose(convolved, expected.ravel(), rtol=0, atol=1e-9)
+    assert np.array_equal(
+        shuffled, F.pixel_shuffle(torch.arange(8 * 25).reshape(8, 5, 5), 2).ravel()
+    )
+
+
+@pytest.mark.parametrize("order", ["p,p,C", "C,p,p"])
+def test_patches_of_channels_equal_numpy(order):
+    """Not square, and with a batch of one: what the figure's square latent cannot show."""
+    image = random.normal(size=(3, 4, 6))
+    tokens = patchify(image[None], 2)[0]
+    if order == "C,p,p":
+        tokens = tokens.reshape(6, 4, 3).swapaxes(1, 2).reshape(6, 12)
+    cut, back = call(
+        [
+            ("patchifyChannels", image.tolist(), 2, order),
+            ("unpatchify", tokens.tolist(), 2, 4, 6, order),
+        ]
+    )
+    assert np.array_equal(cut, tokens)
+    assert np.array_equal(back, image)
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+def test_ledger_equals_the_formulae(design):
+    sizes = {"inputSize": 8, "patchSize": 2, "hiddenSize": 64, "depth": 3, "channels": 16}
+    (ledger,) = call([("ditLedger", sizes | {"conditioning": design})])
+    expected = dit_ledger(
+        DiTConfig(
+            input_size=8, in_channels=16, hidden_size=64, depth=3, num_heads=4, conditioning=design
+        )
+    )
+    assert {part: tuple(cost.values()) for part, cost in ledger.items()} == {
+        part: (cost.parameters, cost.macs) for part, cost in expected.items()
+    }
+
+
+def test_cost_equals_the_ledger():
+    (cost,) = call(
+        [
+            (
+                "ditCost",
+                {"inputSize": 8, "patchSize": 2, "hiddenSize": 64, "depth": 3, "channels": 16},
+            )
+        ]
+    )
+    expected = total(
+        dit_ledger(
+            DiTConfig(input_size=8, in_channels=16, hidden_size=64, depth=3, num_heads=4)
+        ).values()
+    )
+    assert cost == {"tokens": 16, "parameters": expected.parameters, "macs": expected.macs}

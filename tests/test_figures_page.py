@@ -1,59 +1,53 @@
 """The figures on the built pages, driven in a browser without kernel and without network.
 
-Every figure on every chapter is found on the page; the tests of one figure's own numbers
-stand at the end.
+Every figure on every chapter is found on the page; what one figure alone promises stands in
+tests/figures/.
 """
 
 import re
 
-import numpy as np
 import pytest
+from playwright.sync_api import expect
 
-from dit_lesson.figures.adaptive_layer_norm import AdaptiveLayerNormFigure
-from tests.browser import BOOK, browser, site, visit
-
-__all__ = ["browser", "site"]
+from tests.browser import BOOK, TWO_FRAMES, each_visible, live_figures, seen, visit
 
 pytestmark = pytest.mark.needs_chromium
 
 CHAPTERS = sorted(path.stem for path in (BOOK / "notebooks").glob("*.html"))
 each_chapter = pytest.mark.parametrize("chapter", CHAPTERS)
+SCREENS = [(1280, 720), (375, 667)]
 
-# without the sentence: it comes late, and could pass for the answer to the next control
-SEEN = """(root) => [...root.querySelectorAll("canvas")].map((c) => c.toDataURL()).join()
-  + root.innerText.replace(root.querySelector("[role=status]").innerText, "")
-  + [...root.querySelectorAll("svg")].map((s) => s.outerHTML).join()"""
-TWO_FRAMES = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
-
-
-@pytest.fixture
-def open_page(browser, site):
-    """Opens a chapter with the network cut; afterwards nothing was asked for or complained of."""
-    visits = []
-
-    def open_chapter(chapter, scheme, **context):
-        start = site if scheme == "http" else f"{BOOK.as_uri()}/"
-        opened = visit(browser, f"{start}notebooks/{chapter}.html", **context)
-        if context.get("java_script_enabled", True):  # else each script counts as failed
-            visits.append(opened)
-        return opened.page
-
-    yield open_chapter
-    for opened in visits:
-        opened.page.context.close()
-        assert (opened.foreign, opened.errors) == ([], [])
-
-
-def seen(figure):
-    """All that the figure shows: its pictures and its text."""
-    figure.page.evaluate(TWO_FRAMES)
-    return figure.evaluate(SEEN)
-
-
-def live_figures(page):
-    page.wait_for_selector(".dit-live")
-    figures = page.locator(".dit-live")
-    return [figures.nth(i) for i in range(figures.count())]
+# All pictures of a figure, but those that only tell more
+PICTURES = ":is(canvas, .dit-valve, .dit-rows):not(.dit-more *)"
+LOOKS = f"""(root) => [...root.querySelectorAll("{PICTURES}")].map((picture) =>
+  picture.checkVisibility() && (picture.toDataURL?.() ?? picture.outerHTML))"""
+# How many pixels of a control and of the pictures that it changes are out of sight at the best
+# place to which the reader can scroll: under the page's header, above the controls that stay at
+# the edge of the screen.
+HIDDEN = f"""([root, control, changed]) => {{
+  const pictures = [...root.querySelectorAll("{PICTURES}")].filter((_, i) => changed[i]);
+  const beside = root.querySelector(".dit-controls");
+  const header = document.querySelector(".bd-header-article");
+  const hidden = () => {{
+    const top = header.getBoundingClientRect().bottom;
+    const edge = beside && getComputedStyle(beside).position === "sticky"
+      ? Math.min(innerHeight, beside.getBoundingClientRect().top) : innerHeight;
+    const below = (element) => beside?.contains(element) ? innerHeight : edge;
+    const out = (element) => {{
+      const box = element.getBoundingClientRect();
+      return Math.max(0, top - box.top) + Math.max(0, box.bottom - below(element));
+    }};
+    return Math.max(...[control, ...pictures].map(out));
+  }};
+  const first = root.getBoundingClientRect().top + scrollY - innerHeight;
+  const last = root.getBoundingClientRect().bottom + scrollY;
+  let best = Infinity;
+  for (let y = first; y < last; y += 8) {{
+    scrollTo({{ top: y, behavior: "instant" }});
+    best = Math.min(best, hidden());
+  }}
+  return best;
+}}"""
 
 
 def nudge(slider):
@@ -63,14 +57,14 @@ def nudge(slider):
     slider.press("ArrowLeft" if at_end else "ArrowRight")
 
 
-def other_option(menu):
+def choose_other(menu):
+    """Another option of a menu."""
     values = menu.locator("option").evaluate_all("options => options.map((o) => o.value)")
-    return next(value for value in values if value != menu.input_value())
+    menu.select_option(next(value for value in values if value != menu.input_value()))
 
 
-def each_visible(figure, selector):
-    found = figure.locator(selector)
-    return [found.nth(i) for i in range(found.count()) if found.nth(i).is_visible()]
+def label(control):
+    return control.evaluate("e => e.labels[0].textContent")
 
 
 def check_change(figure, act, name):
@@ -80,14 +74,15 @@ def check_change(figure, act, name):
 
 
 def press(figure, slider):
-    """Moves a slider by keyboard and then types into its number box."""
-    name = slider.evaluate("e => e.labels[0].textContent")
+    """Moves a slider by keyboard and then types a number beside it."""
+    name = label(slider)
     check_change(figure, lambda: nudge(slider), name)
-    box = slider.locator("xpath=following-sibling::input[@type='number']")
-    number, step = float(box.input_value()), float(box.get_attribute("step"))
-    further = number + step <= float(box.get_attribute("max"))
-    typed = str(number + step if further else number - step)
+    box = slider.locator("xpath=preceding-sibling::input")
+    number, step = float(box.input_value()), float(slider.get_attribute("step"))
+    further = number + step <= float(slider.get_attribute("max"))
+    typed = f"{number + step if further else number - step:.6g}"
     check_change(figure, lambda: box.fill(typed), f"{name}, number")
+    box.blur()
 
 
 @pytest.mark.parametrize("scheme", ["http", "file"])
@@ -100,17 +95,67 @@ def test_every_control_changes_what_is_drawn(open_page, chapter, scheme):
             known.add(slider.get_attribute("id"))
             press(figure, slider)
         for menu in each_visible(figure, "select"):
-            chosen, other = menu.input_value(), other_option(menu)
-            name = menu.evaluate("e => e.labels[0].textContent")
-            check_change(figure, lambda menu=menu, other=other: menu.select_option(other), name)
+            if not menu.is_visible():  # another menu's choice has hidden it
+                continue
+            chosen = menu.input_value()
+            check_change(figure, lambda menu=menu: choose_other(menu), label(menu))
             for slider in each_visible(figure, "input[type=range]"):
                 if slider.get_attribute("id") not in known:  # a slider that this choice reveals
                     press(figure, slider)
             menu.select_option(chosen)
-        for button in each_visible(figure, "button"):
+        for button in each_visible(figure, "button:not(:disabled)"):
             check_change(figure, button.click, button.inner_text())
         for folded in each_visible(figure, "summary"):
             check_change(figure, folded.click, folded.inner_text())
+
+
+def hidden_part(figure, control):
+    """How many pixels of what a control changes, or of itself, cannot be seen together."""
+    page = figure.page
+    before = figure.evaluate(LOOKS)
+    (nudge if control.get_attribute("type") == "range" else choose_other)(control)
+    page.evaluate(TWO_FRAMES)
+    after = figure.evaluate(LOOKS)
+    changed = [one != other for one, other in zip(before, after, strict=True)]
+    return page.evaluate(HIDDEN, [figure.element_handle(), control.element_handle(), changed])
+
+
+@pytest.mark.parametrize("size", SCREENS, ids=str)
+@each_chapter
+def test_cause_and_effect_in_one_look(open_page, chapter, size):
+    """While a control is moved, every picture that it changes is on the screen with it."""
+    width, height = size
+    page = open_page(chapter, viewport={"width": width, "height": height})
+    lost = []
+    for figure in live_figures(page):
+        known = set()
+
+        def start(menu=None, figure=figure):
+            figure.get_by_role("button", name="reset", exact=True).click()
+            if menu:  # whose choice may reveal other controls
+                choose_other(menu)
+            page.evaluate(TWO_FRAMES)
+
+        start()
+        for menu in [None, *each_visible(figure, "select")]:
+            start(menu)
+            for control in each_visible(figure, "input[type=range], select"):
+                name = control.get_attribute("id")
+                if name not in known:
+                    known.add(name)
+                    start(menu)
+                    if (hidden := hidden_part(figure, control)) > 1:
+                        lost.append(f"{label(control)}: {hidden:.0f} px out of sight")
+    assert not lost
+
+
+def test_the_measure_sees_what_is_out_of_sight(open_page):
+    """Controls that stand a screen away from the pictures would be found."""
+    page = open_page("09-adaptive-layer-norm")
+    page.add_style_tag(content=".dit-controls { margin-top: 900px }")
+    (figure,) = live_figures(page)
+    token = each_visible(figure, "input[type=range]")[-1]
+    assert hidden_part(figure, token) > 100
 
 
 @pytest.fixture(scope="module", params=CHAPTERS)
@@ -131,13 +176,36 @@ def test_controls_are_native_labelled_and_large_enough(shared):
             assert control.bounding_box()["height"] >= 24
 
 
+def test_presets_tell_a_story(shared):
+    """Each preset says a sentence of its own, and shows that it is the one in force."""
+    for figure in live_figures(shared):
+        told = set()
+        buttons = figure.locator(".dit-presets button")
+        assert 3 <= buttons.count() <= 7
+        for button in buttons.all():
+            button.click()
+            shared.evaluate(TWO_FRAMES)
+            assert button.get_attribute("aria-pressed") == "true"
+            told.add(figure.locator(".dit-story").inner_text())
+        assert len(told) == buttons.count() and "" not in told
+
+
+def test_every_colour_has_a_scale(shared):
+    """Where a map shows numbers as colours, a bar says which."""
+    for figure in live_figures(shared):
+        if figure.locator("canvas.dit-signed").count():
+            assert figure.locator(".dit-ramp").count()
+
+
 def test_the_dark_theme_has_its_own_colours(shared):
     (figure, *_) = live_figures(shared)
-    seen(figure)
-    light = figure.screenshot()
-    shared.evaluate("document.documentElement.dataset.theme = 'dark'")
-    seen(figure)
-    assert figure.screenshot() != light
+    text = "e => getComputedStyle(e).color"
+    looks = set()
+    for theme in ("light", "dark"):
+        shared.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
+        seen(figure)
+        looks.add((figure.evaluate(text), *figure.evaluate(LOOKS)))
+    assert len(looks) == 2
     shared.evaluate("document.documentElement.dataset.theme = 'light'")
 
 
@@ -145,6 +213,15 @@ def test_figures_fit_a_small_phone(shared):
     shared.set_viewport_size({"width": 320, "height": 640})
     for figure in live_figures(shared):
         assert figure.evaluate("e => e.scrollWidth <= e.clientWidth")
+        assert (
+            figure.evaluate(
+                """e => [...e.querySelectorAll("canvas, input, select, .dit-node")].filter((p) =>
+              p.checkVisibility()
+              && p.getBoundingClientRect().right > e.getBoundingClientRect().right + 1)
+              .map((p) => p.outerHTML)"""
+            )
+            == []
+        )
         box = figure.bounding_box()
         assert box["x"] >= 0 and box["x"] + box["width"] <= 320
     shared.set_viewport_size({"width": 1280, "height": 720})
@@ -162,14 +239,15 @@ def test_reduced_motion_moves_nothing(shared):
     """A visit asks for reduced motion: what is shown stays, and no style animates."""
     for figure in live_figures(shared):
         before = seen(figure)
-        shared.wait_for_timeout(200)
+        for _ in range(6):
+            shared.evaluate(TWO_FRAMES)
         assert seen(figure) == before
         assert figure.evaluate("e => e.getAnimations({ subtree: true }).length") == 0
 
 
 @each_chapter
 def test_without_javascript_the_picture_stays(open_page, chapter):
-    page = open_page(chapter, "file", java_script_enabled=False)
+    page = open_page(chapter, java_script_enabled=False)
     pictures = page.locator(".dit-figure img")
     assert pictures.count() > 0
     for i in range(pictures.count()):
@@ -180,7 +258,7 @@ def test_without_javascript_the_picture_stays(open_page, chapter):
 
 @each_chapter
 def test_touch_moves_a_control(open_page, chapter):
-    page = open_page(chapter, "file", has_touch=True, viewport={"width": 375, "height": 700})
+    page = open_page(chapter, has_touch=True, viewport={"width": 375, "height": 700})
     (figure, *_) = live_figures(page)
     sliders, buttons = each_visible(figure, "input[type=range]"), each_visible(figure, "button")
     control = (sliders or buttons)[0]
@@ -190,76 +268,37 @@ def test_touch_moves_a_control(open_page, chapter):
     assert seen(figure) != before
 
 
-# The adaptive layer norm figure's own numbers
+# What is loaded when it is asked for
 
 
-@pytest.fixture
-def adaptive(open_page):
-    return live_figures(open_page("09-adaptive-layer-norm", "file"))[0]
+@pytest.mark.parametrize("scheme", ["http", "file"])
+def test_a_model_that_does_not_load_is_a_sentence_and_a_button(browser, site, scheme):
+    """The first picture does not wait for it, and another try brings it."""
+    start = site if scheme == "http" else f"{BOOK.as_uri()}/"
+    page = browser.new_page()
+    page.route("**/vit_review-weights.js", lambda route: route.abort())
+    page.goto(f"{start}notebooks/01-vit-review.html")
+    page.wait_for_selector(".dit-live")
+    figure = page.locator(".dit-live").first
+    blank = page.evaluate("() => document.createElement('canvas').toDataURL()")
+    assert figure.locator("canvas").first.evaluate("c => c.toDataURL()") != blank
+    figure.scroll_into_view_if_needed()
+    said = figure.get_by_role("status").last
+    expect(said).to_contain_text("could not be loaded")
+    page.unroute("**/vit_review-weights.js")
+    figure.get_by_role("button", name="try again").click()
+    expect(said).to_contain_text(re.compile(r"The model says \d"))
+    assert not figure.get_by_role("button", name="try again").is_visible()
+    page.close()
 
 
-def table_rows(figure):
-    """The exact numbers in the folded table, by row heading."""
-    details = figure.locator("details")
-    if details.get_attribute("open") is None:
-        details.locator("summary").click()
-    figure.page.evaluate(TWO_FRAMES)
-    return figure.evaluate(
-        """(root) => Object.fromEntries([...root.querySelectorAll("tbody tr")].map((row) =>
-          [row.querySelector("th").textContent,
-           [...row.querySelectorAll("data")].map((d) => Number(d.value))]))"""
-    )
-
-
-def control(figure, name):
-    return figure.get_by_role("slider", name=re.compile(name))
-
-
-def compare(figure, traits):
-    python = AdaptiveLayerNormFigure(**traits)
-    rows = table_rows(figure)
-    before, normalised, scaled, modulated = (stage[python.token] for stage in python.stages())
-    shift, scale = python.modulation()
-    expected = [before, normalised, scale, scaled, shift, modulated]
-    np.testing.assert_allclose(list(rows.values()), expected, rtol=0, atol=1e-5)
-
-
-def test_values_equal_python(adaptive):
-    compare(adaptive, {})
-    for _ in range(3):
-        control(adaptive, "scale").press("ArrowRight")
-    control(adaptive, "token").press("End")
-    compare(adaptive, {"scale": 0.95, "token": 15})
-    adaptive.get_by_label("acts on").select_option("5")
-    compare(adaptive, {"scale": 0.95, "token": 15, "feature": 5})
-
-
-def test_condition_values_equal_python(adaptive):
-    adaptive.get_by_label("set by").select_option('"condition"')
-    control(adaptive, "time step").press("Home")
-    adaptive.get_by_label("class y").select_option("8")
-    compare(adaptive, {"mode": "condition", "t": 0, "label": 8})
-    assert not adaptive.get_by_label("acts on").is_visible()
-
-
-def test_reset_is_the_identity(adaptive):
-    adaptive.get_by_role("button", name="reset").click()
-    rows = table_rows(adaptive)
-    assert rows["after shift"] == rows["LN(x)"]
-
-
-def test_a_row_and_a_patch_can_be_chosen_by_pointer(adaptive):
-    adaptive.locator("canvas").first.click(position={"x": 2, "y": 2})
-    assert control(adaptive, "token").input_value() == "0"
-    heatmap = adaptive.locator(".dit-panel canvas").nth(3)
-    box = heatmap.bounding_box()
-    heatmap.click(position={"x": 5, "y": box["height"] - 3})
-    assert control(adaptive, "token").input_value() == "15"
-
-
-def test_number_box_ignores_what_is_no_number_and_keeps_to_the_range(adaptive):
-    box = adaptive.get_by_role("spinbutton", name=re.compile("scale"))
-    box.fill("")
-    assert control(adaptive, "scale").input_value() == "0.8"
-    box.fill("9")
-    assert control(adaptive, "scale").input_value() == "2"
+def test_a_model_is_loaded_only_when_its_figure_comes_near(browser):
+    page = browser.new_page(viewport={"width": 1280, "height": 720})
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"{BOOK.as_uri()}/notebooks/01-vit-review.html")
+    page.wait_for_selector(".dit-live")
+    assert not any("weights" in address for address in asked)
+    live_figures(page)
+    assert any("vit_review-weights.js" in address for address in asked)
+    page.close()

@@ -23,6 +23,15 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.errors import ConfigError
 
+from dit_lesson.figures.base import (
+    FIGURE_NAMES,
+    HERE,
+    Figure,
+    asset_script,
+    figure_class,
+    page_script,
+)
+
 # thebe needs a server and loads itself from elsewhere; <details> folds without a script
 UNUSED_EXTENSIONS = ("sphinx_thebe", "sphinx_togglebutton", "sphinx_comments")
 UNUSED_FILES = re.compile(r"fontawesome|thebe|togglebutton|exercise\.css")
@@ -54,7 +63,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
             for listener in listeners
             if not listener.handler.__module__.startswith(UNUSED_EXTENSIONS)
         ]
-    code = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+    sources = [*Path(__file__).parent.glob("*.py"), *HERE.rglob("*.mjs"), *HERE.glob("*.*")]
+    code = b"".join(path.read_bytes() for path in sorted(sources))
     # Sphinx writes every page anew when this changes
     app.add_config_value("book_site_version", hashlib.sha256(code).hexdigest(), "html")
     app.connect("config-inited", set_theme_options)
@@ -120,11 +130,37 @@ def repair_every_page(app: Sphinx) -> None:
             return text
         soup = BeautifulSoup(text, "html.parser")
         repair(soup)
+        link_figures(soup, context["pathto"], app.config.book_site_version)
         for picture in soup.select('.dit-figure img[src^="data:image/png;base64,"]'):
             move_out(picture, Path(app.outdir), context["pathto"])
         return str(soup)
 
     templates.render = render_and_repair
+
+
+def link_figures(soup: BeautifulSoup, pathto: Callable[[str, bool], str], version: str) -> None:
+    """Gives a page the code of its figures, each once; `write_figures` makes the files."""
+    names = sorted({figure["data-figure"] for figure in soup.select(".dit-figure[data-figure]")})
+    files = [f"{name}.js" for name in names]
+    for file in files and ["figures.css", *files]:
+        # with the version, no browser takes an old file for a new page
+        address = f"{pathto('_static/figures/' + file, True)}?v={version[:8]}"
+        if file.endswith(".css"):
+            tag = soup.new_tag("link", attrs={"rel": "stylesheet", "href": address})
+        else:
+            tag = soup.new_tag("script", attrs={"src": address, "defer": ""})
+        soup.head.append(tag)
+
+
+def write_figures(folder: Path) -> None:
+    """Writes the code and the assets of every figure as scripts, which load from disk as well."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "figures.css").write_text(Figure._css, "utf8")
+    for name in FIGURE_NAMES:
+        figure = figure_class(name)
+        (folder / f"{name}.js").write_text(page_script(figure), "utf8")
+        for asset in figure.assets():
+            (folder / f"{name}-{asset}.js").write_text(asset_script(figure, asset), "utf8")
 
 
 def move_out(picture: Tag, book: Path, pathto: Callable[[str, bool], str]) -> None:
@@ -210,6 +246,7 @@ def finish_static_files(app: Sphinx, failure: Exception | None) -> None:
         else:
             shutil.copyfile(source, target)
     slim_style_sheets(Path(app.outdir))
+    write_figures(static / "figures")
     for pattern in UNUSED_OUTPUT:
         for path in static.glob(pattern):
             shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -5,8 +5,8 @@ const regions =
   "div.math, mjx-container[display], .pst-scrollable-table-container, .highlight pre, .cell_output .output";
 const mark = () => {
   for (const region of document.querySelectorAll(regions)) {
-    const scrolls =
-      region.scrollWidth > region.clientWidth || region.scrollHeight > region.clientHeight;
+    const scrolls = region.scrollWidth > region.clientWidth ||
+      region.scrollHeight > region.clientHeight;
     if (scrolls) region.tabIndex = 0;
     else region.removeAttribute("tabindex");
   }

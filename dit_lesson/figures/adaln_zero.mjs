@@ -1,128 +1,155 @@
-// Chapter 10's figure: the gates fade the two branches of a block in.
-import { gated, layerNorm, mean, mlp, modulate, patchify, selfAttention } from "./core.mjs";
-import { colours, format, group, h, heatmap, menu, numbers, presets, redraw, say, show, slider, status, table, write } from "./ui.mjs";
+// Chapter 10's figure: two branches on the stream of the tokens, each behind its gate.
+import { mean } from "./core/arrays.mjs";
+import { selfAttention } from "./core/attention.mjs";
+import { gated, mlp } from "./core/blocks.mjs";
+import { pictureOf } from "./core/data.mjs";
+import { layerNorm, modulate } from "./core/norms.mjs";
+import { patchify } from "./core/patches.mjs";
+import * as ui from "./ui.mjs";
 
-const PATCH_SIZE = 4;
 const HIDDEN_SIZE = 16;
-const NUM_HEADS = 2;
-const LIMIT = 3;
-const STAGES = ["tokens x", "modulated", "attention", "x + gate attention", "modulated again", "MLP", "x out"];
-const SLIDERS = ["shift", "scale", "gate"].flatMap((role) => [`${role}_msa`, `${role}_mlp`]);
-const SYMBOLS = { shift: "β", scale: "γ", gate: "α" };
+const GRID = 4;
 
 const every = (value) => new Float64Array(HIDDEN_SIZE).fill(value);
 
 // The seven matrices of tokens, from what enters the block to what leaves it.
 export function stages(state) {
-  const image = state.digits[state.digit].map((row) => row.map((value) => value / 127.5 - 1));
-  const x = patchify(image, PATCH_SIZE);
-  const modulated = modulate(layerNorm(x), every(state.shift_msa), every(state.scale_msa));
-  const attended = selfAttention(modulated, state.block, NUM_HEADS).output;
-  const between = gated(x, attended, every(state.gate_msa));
-  const again = modulate(layerNorm(between), every(state.shift_mlp), every(state.scale_mlp));
-  const transformed = mlp(again, state.block);
+  const image = pictureOf(state.digits[state.digit], 16);
+  const x = patchify(image, state.patch_size);
+  const modulated_msa = modulate(layerNorm(x), every(state.shift_msa), every(state.scale_msa));
+  const attention = selfAttention(modulated_msa, state.block, state.num_heads).output;
+  const between = gated(x, attention, every(state.gate_msa));
+  const normalised = layerNorm(between);
+  const modulated_mlp = modulate(normalised, every(state.shift_mlp), every(state.scale_mlp));
+  const transformed = mlp(modulated_mlp, state.block);
   const out = gated(between, transformed, every(state.gate_mlp));
-  return [x, modulated, attended, between, again, transformed, out];
+  return { image, x, modulated_msa, attention, between, modulated_mlp, mlp: transformed, out };
 }
 
-function distance(a, b) {
-  return Math.sqrt(mean(a.map((row, n) => mean(row.map((value, i) => (value - b[n][i]) ** 2)))));
-}
+const distance = (a, b) =>
+  Math.sqrt(mean(a.map((row, n) => mean(row.map((value, i) => (value - b[n][i]) ** 2)))));
 
-function render({ model, el }) {
-  const branch = (suffix, name) =>
-    ["shift", "scale", "gate"].map((role) =>
-      slider(model, {
-        name: `${role}_${suffix}`,
-        label: `${role}, ${name}`,
-        symbol: SYMBOLS[role],
-        role,
-        min: -2,
-        max: 2,
-        step: 0.05,
-      }),
-    );
-  const attention = branch("msa", "attention");
-  const network = branch("mlp", "MLP");
-  const always = [
-    menu(model, { name: "digit", label: "digit", options: Array.from({ length: 10 }, (_, i) => [i, String(i)]) }),
-    slider(model, { name: "token", label: "token", symbol: "n", min: 0, max: 15, step: 1 }),
-  ];
-  const zero = Object.fromEntries(SLIDERS.map((name) => [name, 0]));
-  const buttons = presets(model, "presets", [
-    ["reset to identity", zero],
-    ["attention only", { ...zero, gate_msa: 1 }],
-    ["MLP only", { ...zero, gate_mlp: 1 }],
-    ["both gates open", { ...zero, gate_msa: 1, gate_mlp: 1 }],
-  ]);
-  const panels = STAGES.map((title) => ({
+const image = ui.digit({
+  title: "the digit",
+  values: (now) => now.image,
+  marks: ({ token }) => [token],
+  decorate(prepared, _, { state: { token }, palette }) {
+    ui.grid(prepared, [GRID, GRID], palette.data);
+    ui.frame(prepared, [GRID, GRID], [Math.floor(token / GRID), token % GRID], palette.shift, 3);
+  },
+  pick: (y, x) => ({ token: GRID * Math.floor(GRID * y) + Math.floor(GRID * x) }),
+});
+const matrix = (name, title) =>
+  ui.map({
     title,
-    map: h("canvas", { style: "aspect-ratio: 1", "aria-hidden": "true" }),
-    note: h("p", { class: "dit-note" }),
-  }));
-  for (const { map } of panels) {
-    map.addEventListener("pointerdown", (event) => {
-      const box = map.getBoundingClientRect();
-      const row = Math.floor((16 * (event.clientY - box.top)) / box.height);
-      write(model, { token: Math.max(0, Math.min(15, row)) });
-    });
-  }
-  const sentence = status();
-  const names = [...SLIDERS, "digit", "token", "digits", "block"];
-  const read = () => Object.fromEntries(names.map((name) => [name, model.get(name)]));
-  const details = numbers("The numbers of the chosen token", (box) => {
-    const state = read();
-    const all = stages(state);
-    table(box, {
-      caption: `Token ${state.token}, ${HIDDEN_SIZE} features`,
-      columns: ["", ...Array.from({ length: HIDDEN_SIZE }, (_, i) => String(i))],
-      rows: STAGES.map((title, i) => [title, ...all[i][state.token]]),
-    });
+    limit: 3,
+    values: (now) => now[name],
+    marks: ({ token }) => [token],
+    decorate: (prepared, rows, { state, palette }) =>
+      ui.frame(prepared, [rows.length, 1], [state.token, 0], palette.text),
+    pick: (y) => ({ token: Math.floor(HIDDEN_SIZE * y) }),
   });
-  const draw = () => {
-    const state = read();
-    const all = stages(state);
-    const palette = colours(el);
-    panels.forEach(({ map, note }, i) => {
-      const rows = all[i];
-      redraw(map, [rows, state.token, palette], () => heatmap(map, rows, { limit: LIMIT, palette, row: state.token }));
-      say(note, `from x: ${format(distance(all[i], all[0]))}`);
-    });
-    const away = distance(all[6], all[0]);
-    const exact = all[6].every((row, n) => row.every((value, i) => value === all[0][n][i]));
-    sentence.say(
-      exact
-        ? "What comes out is what went in, bit for bit."
-        : `What comes out differs from x by ${format(away)} (root mean square).`,
-    );
-    details.draw();
-  };
-  const row = (list) =>
-    h(
-      "div",
-      { class: "dit-panels" },
-      ...list.map(({ title, map, note }) =>
-        h("div", { class: "dit-panel" }, h("div", { class: "dit-title" }, title), map, note),
-      ),
-    );
-  return show({
-    model,
-    el,
-    names,
-    controls: [...always, ...attention, ...network],
-    draw,
-    parts: [
-      group(...always),
-      group(...attention),
-      group(...network),
-      buttons,
-      row(panels.slice(0, 4)),
-      row(panels.slice(4)),
-      h("p", { class: "dit-note" }, "Rows are tokens (N = 16), columns are features (D = 16). “from x” is the root mean square distance to the tokens that came in."),
-      sentence.element,
-      details.element,
-    ],
-  });
-}
 
-export default { render };
+// One branch: norm, scale and shift, what it computes, the valve, and the plus on the stream.
+const branch = (suffix, inner, title) => ({
+  [`norm_${suffix}`]: ui.node({ text: "LN\n·(1 + γ)\n+ β", round: false }),
+  [`scale_${suffix}`]: ui.slider({ label: "scale", symbol: "γ", role: "scale", step: 0.05 }),
+  [`shift_${suffix}`]: ui.slider({ label: "shift", symbol: "β", role: "shift", step: 0.05 }),
+  [`modulated_${suffix}`]: matrix(`modulated_${suffix}`, "modulated"),
+  [inner]: matrix(inner, title),
+  [`gate_${suffix}`]: ui.slider({ label: "gate", symbol: "α", role: "gate", step: 0.05 }),
+  [`valve_${suffix}`]: ui.valve({ share: (state) => state[`gate_${suffix}`] }),
+  [`plus_${suffix}`]: ui.node({ text: "+" }),
+});
+const branchWires = (suffix, from, inner, to) => [
+  [from, `plus_${suffix}`, { role: "stream", bare: true }],
+  [`plus_${suffix}`, to, { role: "stream" }],
+  [from, `norm_${suffix}`],
+  [`norm_${suffix}`, `modulated_${suffix}`],
+  [`scale_${suffix}`, `norm_${suffix}`, { role: "scale", only: "wide" }],
+  [`shift_${suffix}`, `modulated_${suffix}`, { role: "shift", only: "wide" }],
+  [`scale_${suffix}`, `modulated_${suffix}`, { role: "scale", only: "narrow" }],
+  [`shift_${suffix}`, `modulated_${suffix}`, { role: "shift", only: "narrow" }],
+  [`modulated_${suffix}`, inner],
+  [inner, `valve_${suffix}`],
+  [`valve_${suffix}`, `plus_${suffix}`, {
+    role: "gate",
+    flow: (state) => state[`gate_${suffix}`] / 2,
+  }],
+];
+
+const zero = { shift_msa: 0, scale_msa: 0, gate_msa: 0, shift_mlp: 0, scale_mlp: 0, gate_mlp: 0 };
+
+export default ui.figure({
+  stages,
+  layout: {
+    narrow: `"x norm_msa modulated_msa scale_msa" auto "x norm_msa modulated_msa shift_msa" auto
+      "plus_msa valve_msa attention gate_msa" auto
+      "between norm_mlp modulated_mlp scale_mlp" auto "between norm_mlp modulated_mlp shift_mlp" auto
+      "plus_mlp valve_mlp mlp gate_mlp" auto "out . image legend" auto
+      / 4.7rem auto 4.7rem 1fr`,
+    wide: `"x . plus_msa between . plus_mlp out" auto
+      ". gate_msa valve_msa . gate_mlp valve_mlp legend" auto
+      "norm_msa modulated_msa attention norm_mlp modulated_mlp mlp image" auto
+      "scale_msa shift_msa . scale_mlp shift_mlp . image" auto / 1fr 1fr 1fr 1fr 1fr 1fr 1fr`,
+  },
+  parts: {
+    x: matrix("x", "tokens x"),
+    ...branch("msa", "attention", "attention"),
+    between: matrix("between", "x + α attention"),
+    ...branch("mlp", "mlp", "MLP"),
+    out: matrix("out", "x out"),
+    image,
+    legend: ui.legend({ low: "−3", high: "3" }),
+  },
+  wires: [
+    ...branchWires("msa", "x", "attention", "between"),
+    ...branchWires("mlp", "between", "mlp", "out"),
+  ],
+  controls: {
+    digit: ui.menu({ label: "digit" }),
+    token: ui.slider({ label: "token", symbol: "n" }),
+  },
+  opening: "The tokens flow along the stream. Each branch reads it, computes something, and adds " +
+    "as much of it as its valve, the gate, lets through.",
+  presets: [
+    [
+      "reset to identity",
+      zero,
+      "The first step of training: both valves are shut. What leaves is what came in, bit for bit.",
+    ],
+    [
+      "a deaf branch",
+      { ...zero, scale_msa: 1, shift_msa: 1.5 },
+      "Shift and scale change what attention computes, but behind a shut valve nobody hears it.",
+    ],
+    [
+      "attention only",
+      { ...zero, gate_msa: 1 },
+      "The first valve is open: attention mixes the rows, so that blank patches change, too.",
+    ],
+    [
+      "MLP only",
+      { ...zero, gate_mlp: 1 },
+      "The MLP treats each row by itself: equal rows, such as blank patches, stay equal.",
+    ],
+    [
+      "both gates open",
+      { ...zero, gate_msa: 1, gate_mlp: 1 },
+      "Gates of 1: the block of an ordinary transformer.",
+    ],
+    ["a gate of −1", { ...zero, gate_msa: -1 }, "A negative gate subtracts what the branch found."],
+  ],
+  sentence(_, { x, out }) {
+    const exact = out.every((row, n) => row.every((value, i) => value === x[n][i]));
+    return exact
+      ? "What comes out is what went in, bit for bit."
+      : `What comes out differs from x by ${ui.format(distance(out, x))} (root mean square).`;
+  },
+  note: "Rows are tokens (N = 16), columns are features (D = 16). The weights are random.",
+  table: (state, now) => ({
+    caption: `Token ${state.token}, ${HIDDEN_SIZE} features`,
+    columns: ["", ...Array.from({ length: HIDDEN_SIZE }, (_, i) => String(i))],
+    rows: Object.entries(state.names).map(([name, title]) => [title, ...now[name][state.token]]),
+  }),
+});

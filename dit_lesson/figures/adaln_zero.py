@@ -7,21 +7,23 @@ import numpy as np
 import traitlets
 
 from dit_lesson import plots
-from dit_lesson.figures.adaptive_layer_norm import HIDDEN_SIZE, PATCH_SIZE, small_digits
+from dit_lesson.figures import samples
 from dit_lesson.figures.base import Figure
 from dit_lesson.numpy_dit import below, layer_norm, mlp, modulate, self_attention
 from dit_lesson.patches import patchify
 
+PATCH_SIZE = 4
+HIDDEN_SIZE = 16
 NUM_HEADS = 2
-STAGES = (
-    "tokens x",
-    "modulated",
-    "attention",
-    "x + gate attention",
-    "modulated again",
-    "MLP",
-    "x out",
-)
+STAGES = {
+    "x": "tokens x",
+    "modulated_msa": "modulated",
+    "attention": "attention",
+    "between": "x + gate attention",
+    "modulated_mlp": "modulated again",
+    "mlp": "MLP",
+    "out": "x out",
+}
 
 
 def random_block() -> dict[str, Any]:
@@ -48,29 +50,35 @@ class AdaLNZeroFigure(Figure):
     """
 
     caption: ClassVar[str] = (
-        "A block with random weights on sixteen tokens (rows) of sixteen features (columns). "
-        "Above, the attention branch; below, the MLP branch. With both gates at 0 what comes out "
-        "is what went in, whatever the branches compute."
+        "A block with random weights on sixteen tokens (rows) of sixteen features (columns): first "
+        "the attention branch, then the MLP branch, each added to the stream through its gate. "
+        "With both gates at 0 what comes out is what went in, whatever the branches compute."
     )
 
-    shift_msa = traitlets.Float(0.0, min=-2, max=2).tag(sync=True, figure=True)
-    scale_msa = traitlets.Float(0.0, min=-2, max=2).tag(sync=True, figure=True)
-    gate_msa = traitlets.Float(0.5, min=-2, max=2).tag(sync=True, figure=True)
-    shift_mlp = traitlets.Float(0.0, min=-2, max=2).tag(sync=True, figure=True)
-    scale_mlp = traitlets.Float(0.0, min=-2, max=2).tag(sync=True, figure=True)
-    gate_mlp = traitlets.Float(0.5, min=-2, max=2).tag(sync=True, figure=True)
-    digit = traitlets.Int(3, min=0, max=9).tag(sync=True, figure=True)
-    token = traitlets.Int(5, min=0, max=15).tag(sync=True, figure=True)
-    digits = traitlets.List().tag(sync=True, figure=True)
-    block = traitlets.Dict().tag(sync=True, figure=True)
+    shift_msa = traitlets.Float(0.0, min=-2, max=2)
+    scale_msa = traitlets.Float(0.0, min=-2, max=2)
+    gate_msa = traitlets.Float(0.5, min=-2, max=2)
+    shift_mlp = traitlets.Float(0.0, min=-2, max=2)
+    scale_mlp = traitlets.Float(0.0, min=-2, max=2)
+    gate_mlp = traitlets.Float(0.5, min=-2, max=2)
+    digit = traitlets.Int(3, min=0, max=9)
+    token = traitlets.Int(5, min=0, max=15)
 
-    def __init__(self, **traits: Any) -> None:
-        super().__init__(digits=small_digits().tolist(), block=random_block(), **traits)
+    @classmethod
+    def constants(cls) -> dict[str, Any]:
+        """The digits and the block."""
+        return {
+            "digits": samples.as_texts(samples.small_digits()),
+            "patch_size": PATCH_SIZE,
+            "num_heads": NUM_HEADS,
+            "names": STAGES,
+            "block": random_block(),
+        }
 
-    def stages(self) -> list[np.ndarray]:
-        """The seven (16, 16) matrices of tokens that the panels show."""
-        image = np.asarray(self.digits[self.digit]) / 127.5 - 1
-        weights = {name: np.asarray(value) for name, value in self.block.items()}
+    def stages(self) -> dict[str, np.ndarray]:
+        """The digit, and the seven (16, 16) matrices of tokens by the names of STAGES."""
+        image = samples.as_numbers(samples.small_digits()[self.digit])
+        weights = {name: np.asarray(value) for name, value in self.given["block"].items()}
         one = np.ones(HIDDEN_SIZE)
         x = patchify(image[None, None], PATCH_SIZE)[0]
         modulated = modulate(layer_norm(x), self.shift_msa * one, self.scale_msa * one)
@@ -79,12 +87,13 @@ class AdaLNZeroFigure(Figure):
         again = modulate(layer_norm(between), self.shift_mlp * one, self.scale_mlp * one)
         transformed = mlp(again, below(weights, "mlp"))
         out = between + self.gate_mlp * transformed
-        return [x, modulated, attended, between, again, transformed, out]
+        stages = (x, modulated, attended, between, again, transformed, out)
+        return {"image": image, **dict(zip(STAGES, stages, strict=True))}
 
     def summary(self) -> str:
         """How far the tokens that leave are from those that came."""
-        x, *_, out = self.stages()
-        distance = np.sqrt(np.mean((out - x) ** 2))
+        now = self.stages()
+        distance = np.sqrt(np.mean((now["out"] - now["x"]) ** 2))
         return (
             f"A block with gates {self.gate_msa:.2f} (attention) and {self.gate_mlp:.2f} (MLP) on "
             f"the tokens of a digit {self.digit}: out differs from x by {distance:.2f} on average "
@@ -93,4 +102,6 @@ class AdaLNZeroFigure(Figure):
 
     def picture(self) -> matplotlib.figure.Figure:
         """The seven panels in two rows, one a branch."""
-        return plots.block_stages(STAGES, self.stages(), self.token)
+        now = self.stages()
+        matrices = [now[name] for name in STAGES]
+        return plots.block_stages(tuple(STAGES.values()), matrices, self.token)

@@ -1,78 +1,84 @@
 """The base of all interactive figures: one output that serves every host.
 
-A figure is a file ``name.py`` with a subclass of `Figure` and a file ``name.mjs``
-beside it that exports ``default { render({ model, el }) }``, the anywidget contract.
-With a kernel it is a widget whose traits and controls move together; on a rendered
-page its module runs by itself; without JavaScript it is a picture.
+A figure is a file ``name.py`` with a subclass of `Figure` and a file ``name.mjs`` beside it that
+exports ``default { render({ model, el }) }``, the anywidget contract.  With a kernel it is a
+widget whose traits and controls move together.  Its output in a notebook holds its name, its
+state, its picture and its caption; the book's pages bring the code, and without JavaScript the
+picture stays.
 """
 
 import base64
 import html
+import importlib
 import inspect
 import io
 import itertools
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
 import anywidget
 import matplotlib.figure
+import traitlets
+
+from dit_lesson.figures.linking import link
 
 HERE = Path(__file__).parent
-STYLE = (HERE / "figures.css").read_text(encoding="utf-8")
-IMPORT = re.compile(r'^import \{([^}]*)\} from "\./([\w-]+)\.mjs";$', re.MULTILINE)
-EXPORT = re.compile(r"^export (?=(?:async )?(?:function|const|class) (\w+))", re.MULTILINE)
-
-
-def bundle(path: Path) -> str:
-    """One self-contained module out of a figure's module and the modules it imports.
-
-    A page opened from disk refuses to import files, and a widget is sent as one text.
-    Each imported module becomes a block that returns its exports, so that no two names
-    can collide.  Imports have the form ``import { a, b } from "./module.mjs";``.
-    """
-    blocks: dict[str, str] = {}
-
-    def inline(module: Path) -> str:
-        def use(match: re.Match[str]) -> str:
-            names, stem = match.groups()
-            if stem not in blocks:
-                code = inline(module.with_name(f"{stem}.mjs"))
-                exports = ", ".join(EXPORT.findall(code))
-                blocks[stem] = (
-                    f"const {stem}Module = (() => {{\n{EXPORT.sub('', code)}"
-                    f"return {{ {exports} }};\n}})();\n"
-                )
-            return f"const {{{names}}} = {stem}Module;"
-
-        return IMPORT.sub(use, module.read_text(encoding="utf-8"))
-
-    body = inline(path)
-    return "".join(blocks.values()) + body
+FIGURE_NAMES = sorted(path.stem for path in HERE.glob("*.mjs") if path.stem != "ui")
 
 
 class Figure(anywidget.AnyWidget):
-    """An interactive figure: subclasses add traits, `caption`, `summary` and `picture`."""
+    """An interactive figure: subclasses add traits, `caption`, `stages`, `summary`, `picture`."""
 
     caption: ClassVar[str]
-    _css = STYLE
+    stem: ClassVar[str]
     _count: ClassVar[Iterator[int]]
+    _css = (HERE / "figures.css").read_text(encoding="utf-8")
+    # what the page is given besides the choices: constants, first state, ranges, assets
+    given = traitlets.Dict().tag(sync=True)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Take the ES module that lies beside the subclass's file and has its name."""
+        """Take the module that lies beside the subclass's file, and sync the subclass's traits."""
         super().__init_subclass__(**kwargs)
         if "_esm" in cls.__dict__:  # the subclass that anywidget derives for each instance
             return
-        source = Path(inspect.getfile(cls))
-        cls._esm = bundle(source.with_suffix(".mjs"))
+        source = Path(inspect.getfile(cls)).with_suffix(".mjs")
+        cls.stem = source.stem
+        cls._esm = link(source.read_text(encoding="utf-8"), source.parent)
         cls._count = itertools.count(1)
-        cls._name = source.stem.replace("_", "-")
+        for trait in vars(cls).values():
+            if isinstance(trait, traitlets.TraitType):
+                trait.tag(sync=True, choice=True)
 
     def __init__(self, **traits: Any) -> None:
         super().__init__(**traits)
-        self._id = f"figure-{self._name}-{next(self._count)}"
+        self._id = f"figure-{self.stem.replace('_', '-')}-{next(self._count)}"
+        self.given = {
+            "start": self.choices(),
+            "domains": {name: domain(trait) for name, trait in self.traits(choice=True).items()},
+            "assets": {name: len(content) for name, content in self.assets().items()},
+            **self.constants(),
+        }
+        self.on_msg(self._send_asset)
+
+    @classmethod
+    def constants(cls) -> dict[str, Any]:
+        """What `stages` needs besides the choices, on the page as in Python."""
+        return {}
+
+    @classmethod
+    def assets(cls) -> dict[str, bytes]:
+        """What is too large for the page and loaded when asked: packed tensors, or other bytes."""
+        return {}
+
+    def choices(self) -> dict[str, Any]:
+        """The traits that controls change, with their present values."""
+        return {name: getattr(self, name) for name in sorted(self.trait_names(choice=True))}
+
+    def stages(self) -> dict[str, Any]:
+        """All that the figure shows, by the names that `stages` of its module uses."""
+        raise NotImplementedError
 
     def summary(self) -> str:
         """What the figure shows in its present state, in one sentence with its numbers."""
@@ -83,15 +89,15 @@ class Figure(anywidget.AnyWidget):
         raise NotImplementedError
 
     def state(self) -> dict[str, Any]:
-        """The figure's own traits, the state that its module reads."""
-        return {name: getattr(self, name) for name in sorted(self.trait_names(figure=True))}
+        """All that the module reads."""
+        return {"given": self.given, **self.choices()}
 
     def __repr__(self) -> str:
         """The summary: stable between runs, and what a screen reader reads."""
         return self.summary()
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        widget, metadata = super()._repr_mimebundle_(**kwargs)
+        widget, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
         png = self._png()
         return {**widget, "text/html": self._html(png), "image/png": png}, metadata
 
@@ -102,16 +108,54 @@ class Figure(anywidget.AnyWidget):
         return base64.b64encode(buffer.getvalue()).decode()
 
     def _html(self, png: str) -> str:
-        """The page's own figure: the picture, and the module that takes its place."""
-        state = json.dumps(self.state(), sort_keys=True).replace("</", r"<\/")
-        figure = self._esm.replace("export default", "return")
-        figure = EXPORT.sub("", figure)
+        state = json.dumps(self.state()).replace("</", r"<\/")
         return (
-            f'<div class="dit-figure" id="{self._id}">\n<style>\n{STYLE}</style>\n<figure>\n'
+            f'<div class="dit-figure" id="{self._id}" data-figure="{self.stem}">\n<figure>\n'
             f'<img alt="{html.escape(self.summary())}" src="data:image/png;base64,{png}">\n'
             f"<figcaption>{html.escape(self.caption)}</figcaption>\n</figure>\n"
-            f'<script type="module">\n{bundle(HERE / "page.mjs")}\n'
-            f"const figure = (() => {{\n{figure}}})();\n"
-            f'takeOver(document.getElementById("{self._id}"), figure, {state});\n'
-            "</script>\n</div>"
+            f'<script type="application/json">{state}</script>\n</div>'
         )
+
+    def _send_asset(self, _: Any, content: dict[str, str], __: Any) -> None:
+        name = content["asset"]
+        self.send({"asset": name}, buffers=[self.assets()[name]])
+
+
+def domain(trait: traitlets.TraitType) -> dict[str, Any]:
+    """What a control may set a trait to."""
+    if isinstance(trait, traitlets.Enum):
+        return {"options": list(trait.values or ())}
+    if isinstance(trait, traitlets.Int | traitlets.Float):
+        return {"min": trait.min, "max": trait.max}
+    return {}  # a list, which only buttons set
+
+
+def figure_class(name: str) -> type[Figure]:
+    """The figure that a file of this folder holds, by the file's name."""
+    module = importlib.import_module(f"dit_lesson.figures.{name}")
+    (found,) = (
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, Figure) and value is not Figure
+    )
+    return found
+
+
+def page_script(figure: type[Figure]) -> str:
+    """The classic script that draws all figures of this class on the page that has it."""
+    entry = (
+        f'import figure from "./{figure.stem}.mjs";\n'
+        'import { takeOver } from "./ui/page.mjs";\n'
+        f'takeOver("{figure.stem}", figure);\n'
+    )
+    folder = Path(inspect.getfile(figure)).parent
+    return f"(() => {{\n{link(entry, folder)}}})();\n"
+
+
+def asset_script(figure: type[Figure], name: str) -> str:
+    """An asset as a classic script, which a page from disk may load where it may not fetch."""
+    text = base64.b64encode(figure.assets()[name]).decode()
+    return (
+        f'(globalThis.ditAssets ??= {{}})["{figure.stem}-{name}"] = '
+        f'Uint8Array.from(atob("{text}"), (byte) => byte.charCodeAt(0));\n'
+    )

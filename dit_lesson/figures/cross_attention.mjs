@@ -1,132 +1,123 @@
 // Chapter 8's figure: image tokens that look up the time and the words of a caption.
-import { add, affineNorm, crossAttention, embedNoised, mean, mlp, selfAttention } from "./core.mjs";
-import { colours, group, h, heatmap, menu, numbers, presets, redraw, say, show, slider, status, table } from "./ui.mjs";
+import { add, mean } from "./core/arrays.mjs";
+import { crossAttention, selfAttention } from "./core/attention.mjs";
+import { mlp } from "./core/blocks.mjs";
+import { pictureOf, rowsOf } from "./core/data.mjs";
+import { embedNoised } from "./core/models.mjs";
+import { affineNorm } from "./core/norms.mjs";
+import * as ui from "./ui.mjs";
 
-const WORDS = ["a", "thin", "bold", "upright", "tilted", "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
-const [DEPTH, NUM_HEADS, GRID, MEAN] = [3, 4, 4, -1];
-const CHOICES = ["t", "weight", "slant", "name", "block", "head", "picture_of"];
-const START = { t: 300, weight: "bold", slant: "tilted", name: "seven", block: 2, head: MEAN, picture_of: 7 };
+const GRID = 4;
+const MEAN = -1; // in the place of a head: the mean over all heads
+const FULL = 0.6; // the share that gets full colour
 
-export function keyNames(state) {
-  return ["time", "a", state.weight, state.slant, state.name];
-}
-
-// A tensor comes as [rows, step, base64 of 8-bit numbers], rows 0 for a vector; read once.
-const read = { from: null, weights: {} };
-function weightsOf(compact) {
-  if (read.from === compact) return read.weights;
-  const tensors = Object.entries(compact).map(([name, [rows, step, text]]) => {
-    const bytes = Int8Array.from(atob(text), (character) => character.charCodeAt(0));
-    const numbers = Float64Array.from(bytes, (level) => level * step);
-    const width = numbers.length / rows;
-    const row = (_, i) => numbers.subarray(i * width, (i + 1) * width);
-    return [name, rows ? Array.from({ length: rows }, row) : numbers];
-  });
-  Object.assign(read, { from: compact, weights: Object.fromEntries(tensors) });
-  return read.weights;
-}
+const keyNames = (state) => ["time", "a", state.weight, state.slant, state.name];
 
 // How much each token looks each key up in the chosen layer: (5, 16)
 export function stages(state) {
-  const weights = weightsOf(state.weights);
-  const { tokens, time } = embedNoised(state.latents[state.picture_of], state.noise, state.t, weights);
-  const rowOf = (word) => weights["y_embedder.embedding_table.weight"][WORDS.indexOf(word) + 1];
+  const { weights, num_heads: numHeads } = state;
+  const image = pictureOf(state.digits[state.picture_of], 16);
+  if (!weights) return { image };
+  const latent = state.latents[state.picture_of];
+  const { tokens, time } = embedNoised(latent, state.noise, state.t, weights);
+  const table = weights["y_embedder.embedding_table.weight"];
+  const rowOf = (word) => table[state.words.indexOf(word) + 1];
   const context = [time, ...keyNames(state).slice(1).map(rowOf)];
   let x = tokens;
-  for (let number = 0; ; number += 1) {
+  for (let number = 0;; number += 1) {
     const name = `blocks.${number}`;
-    x = add(x, selfAttention(affineNorm(x, weights, `${name}.norm1`), weights, NUM_HEADS, `${name}.attn`).output);
-    const looked = crossAttention(affineNorm(x, weights, `${name}.norm_cross`), context, weights, NUM_HEADS, `${name}.cross_attn`);
+    const normalised = affineNorm(x, weights, `${name}.norm1`);
+    x = add(x, selfAttention(normalised, weights, numHeads, `${name}.attn`).output);
+    const queries = affineNorm(x, weights, `${name}.norm_cross`);
+    const looked = crossAttention(queries, context, weights, numHeads, `${name}.cross_attn`);
     if (number === state.block) {
       const heads = state.head === MEAN ? looked.weights : [looked.weights[state.head]];
-      return context.map((_, key) => x.map((_, token) => mean(heads.map((head) => head[token][key]))));
+      const maps = context.map((_, key) =>
+        x.map((_, token) => mean(heads.map((head) => head[token][key])))
+      );
+      return { image, maps };
     }
     x = add(x, looked.output);
     x = add(x, mlp(affineNorm(x, weights, `${name}.norm2`), weights, `${name}.mlp`));
   }
 }
 
-const grid = (values) => Array.from({ length: GRID }, (_, row) => Array.from(values.slice(row * GRID, (row + 1) * GRID)));
-const percent = (share) => `${Math.round(100 * share)}%`;
+const keys = Object.fromEntries(
+  ["time", "a", "weight", "slant", "name"].map((name, i) => [
+    `key_${name}`,
+    ui.map({
+      title: (state) => keyNames(state)[i],
+      role: "condition",
+      limit: FULL,
+      values: ({ maps }) => maps && rowsOf(maps[i], GRID),
+      note: (_, { maps }) =>
+        maps
+          ? `${ui.percent(Math.min(...maps[i]))} to ${ui.percent(Math.max(...maps[i]))}, ` +
+            `mean ${ui.percent(mean(maps[i]))}`
+          : "",
+    }),
+  ]),
+);
+const word = (label) => ui.menu({ label, role: "condition" });
 
-function render({ model, el }) {
-  const choice = (name, label, options, role = "data") => menu(model, { name, label, role, options });
-  const same = (list) => list.map((value) => [value, String(value)]);
-  const said = [
-    slider(model, { name: "t", label: "time step", symbol: "t", role: "condition", min: 0, max: 999, step: 1 }),
-    choice("weight", "weight", same(WORDS.slice(1, 3)), "condition"),
-    choice("slant", "slant", same(WORDS.slice(3, 5)), "condition"),
-    choice("name", "digit's name", same(WORDS.slice(5)), "condition"),
-  ];
-  const where = [
-    choice("picture_of", "digit shown", Array.from({ length: 10 }, (_, i) => [i, String(i)])),
-    choice("block", "block", same(Array.from({ length: DEPTH }, (_, i) => i))),
-    choice("head", "head", [[MEAN, "mean of all"], ...same(Array.from({ length: NUM_HEADS }, (_, i) => i))]),
-  ];
-  const buttons = presets(model, "presets", [
-    ["reset", START],
-    ["almost clean", { t: 20 }],
-    ["almost noise", { t: 950 }],
-    ["a wrong name", { name: "three", picture_of: 7 }],
-  ]);
-  const square = () => h("canvas", { style: "aspect-ratio: 1", "aria-hidden": "true" });
-  const digit = square();
-  const maps = Array.from({ length: 5 }, () => ({
-    title: h("div", { class: "dit-title dit-condition" }),
-    map: square(),
-    note: h("p", { class: "dit-note" }),
-  }));
-  const sentence = status();
-  const names = [...CHOICES, "digits", "latents", "noise", "weights"];
-  const readState = () => Object.fromEntries(names.map((name) => [name, model.get(name)]));
-  const details = numbers("The numbers of every token", (box) => {
-    const state = readState();
-    const all = stages(state);
-    table(box, {
-      caption: "How much each token looks each key up",
-      columns: ["token", ...keyNames(state)],
-      rows: Array.from({ length: GRID * GRID }, (_, n) => [String(n), ...all.map((row) => row[n])]),
-    });
-  });
-  const draw = () => {
-    const state = readState();
-    const keys = keyNames(state);
-    const all = stages(state);
-    const palette = colours(el);
-    redraw(digit, [state.picture_of, palette], () => {
-      heatmap(digit, state.digits[state.picture_of].map((row) => row.map((value) => value / 255)), { limit: 1, palette });
-    });
-    const shares = all.map((row) => mean(row));
-    maps.forEach(({ title, map, note }, i) => {
-      say(title, keys[i]);
-      heatmap(map, grid(all[i]), { limit: 0.6, palette });
-      say(note, `${percent(Math.min(...all[i]))} to ${percent(Math.max(...all[i]))}, mean ${percent(shares[i])}`);
-    });
-    const most = shares.indexOf(Math.max(...shares));
-    sentence.say(`Caption: “${keys.slice(1).join(" ")}”. Looked up most: ${keys[most]}, ${percent(shares[most])} over all tokens.`);
-    details.draw();
-  };
-  return show({
-    model,
-    el,
-    names,
-    controls: [...said, ...where],
-    draw,
-    parts: [
-      group(...said),
-      group(...where),
-      buttons,
-      h(
-        "div",
-        { class: "dit-panels", style: "grid-template-columns: repeat(auto-fit, minmax(6rem, 1fr))" },
-        h("div", { class: "dit-panel" }, h("div", { class: "dit-title" }, "the digit"), digit),
-        ...maps.map(({ title, map, note }) => h("div", { class: "dit-panel" }, title, map, note)),
-      ),
-      h("p", { class: "dit-note" }, "A cell is one of the sixteen tokens, at its place in the image; full colour is 60% or more. At every place the five maps add up to 1. The digit is shown clean; the model sees it noised to step t."),
-      sentence.element,
-      details.element,
+export default ui.figure({
+  stages,
+  layout: {
+    narrow: `". t words" auto "image key_time key_a" auto "weight slant name" auto
+      "key_weight key_slant key_name" auto / minmax(0, 1fr) minmax(0, 1fr) minmax(0, 1fr)`,
+    wide: `"words t . weight slant name" auto
+      "image key_time key_a key_weight key_slant key_name" auto / 1fr 1fr 1fr 1fr 1fr 1fr`,
+    areas: { legend: "words" },
+  },
+  parts: {
+    image: ui.digit({
+      title: "the digit",
+      values: (now) => now.image,
+      decorate: (prepared, _, { palette }) => ui.grid(prepared, [GRID, GRID], palette.data),
+    }),
+    t: ui.slider({ label: "time", symbol: "t", role: "condition" }),
+    weight: word("weight"),
+    slant: word("slant"),
+    name: word("name"),
+    ...keys,
+    legend: ui.legend({ kind: "share", low: "0", high: "60%" }),
+  },
+  wires: [
+    ["t", "key_time", { role: "condition" }],
+    ["weight", "key_weight", { role: "condition" }],
+    ["slant", "key_slant", { role: "condition" }],
+    ["name", "key_name", { role: "condition" }],
+  ],
+  controls: {
+    picture_of: ui.menu({ label: "digit shown" }),
+    block: ui.menu({ label: "block" }),
+    head: ui.menu({
+      label: "head",
+      text: (head) => (head === MEAN ? "mean of all" : String(head)),
+    }),
+  },
+  opening: "Each of the sixteen patches looks five keys up: the time and four words. " +
+    "A cell is a patch; at every patch the five maps add up to 1.",
+  presets: [
+    ["almost clean", { t: 20 }, "At step 20 the picture can be seen, and noise is hardly left."],
+    ["almost noise", { t: 950 }, "At step 950 the caption is nearly all that the model has."],
+    [
+      "a wrong name",
+      { name: "three", picture_of: 7 },
+      "The picture is a 7, the caption says three.",
     ],
-  });
-}
-
-export default { render };
+  ],
+  sentence(state, { maps }) {
+    const shares = maps.map((row) => mean(row));
+    const most = shares.indexOf(Math.max(...shares));
+    const names = keyNames(state);
+    return `Caption: “${names.slice(1).join(" ")}”. Looked up most: ${names[most]}, ` +
+      `${ui.percent(shares[most])} over all tokens.`;
+  },
+  note: "The digit is shown clean; the model sees it noised to step t.",
+  table: (state, { maps = [] }) => ({
+    caption: "How much each token looks each key up",
+    columns: ["token", ...keyNames(state)],
+    rows: Array.from(maps[0] ?? [], (_, n) => [String(n), ...maps.map((row) => row[n])]),
+  }),
+});

@@ -1,6 +1,5 @@
 """Chapter 8's figure: image tokens that look up the time and the words of a caption."""
 
-import base64
 from functools import cache
 from typing import Any, ClassVar
 
@@ -11,14 +10,14 @@ import traitlets
 
 from dit_lesson import plots
 from dit_lesson.attention import attention_maps
-from dit_lesson.autoencoder import Autoencoder
-from dit_lesson.checkpoints import load_weights, read_card
-from dit_lesson.data import CAPTION_WORDS, load_digits, scale_digits
+from dit_lesson.checkpoints import load_model, load_weights
+from dit_lesson.data import CAPTION_WORDS
 from dit_lesson.diffusion import add_noise, alpha_bar, linear_betas
 from dit_lesson.embeddings import CaptionEncoder
-from dit_lesson.figures.adaptive_layer_norm import small_digits
+from dit_lesson.figures import samples
+from dit_lesson.figures.assets import packed_weights, unpacked
 from dit_lesson.figures.base import Figure
-from dit_lesson.models import DiT, DiTConfig
+from dit_lesson.models import DiT
 
 NAME = "caption-dit"
 MEAN = -1  # in the place of a head: the mean over all heads
@@ -26,50 +25,18 @@ DEPTH, NUM_HEADS, GRID = 3, 4, 4
 
 
 @cache
-def weights() -> dict[str, Any]:
-    """The shipped weights in 8 bits, each tensor with a step, [rows, step, base64].
-
-    Without the numbers that come after the last look-up, so that the page stays light.
-    """
+def weights() -> bytes:
+    """The shipped weights in 8 bits, without what comes after the last look-up."""
     after = ("final_layer", f"blocks.{DEPTH - 1}.mlp")
-    compact = {}
-    for name, tensor in load_weights(NAME).items():
-        if not name.startswith(after):
-            step = tensor.abs().max().item() / 127
-            levels = (tensor.double() / step).round().to(torch.int8).numpy()
-            text = base64.b64encode(levels.tobytes()).decode()
-            compact[name] = [len(tensor) if tensor.ndim > 1 else 0, step, text]
-    return compact
+    return packed_weights(NAME, keep=lambda name: not name.startswith(after), bits=8)
 
 
 @cache
 def model() -> DiT:
     """The shipped model that reads captions, as rounded for the page, in double precision."""
-    arguments = read_card(NAME)["arguments"]
-    words = CaptionEncoder(CAPTION_WORDS, max_words=4, hidden_size=arguments["hidden_size"])
-    trained = DiT(DiTConfig(**arguments), y_embedder=words).double().eval()
-    rounded = {name: value.double() for name, value in load_weights(NAME).items()}
-    for name, (_, step, text) in weights().items():
-        levels = np.frombuffer(base64.b64decode(text), np.int8).astype(float)
-        rounded[name] = torch.tensor(step * levels).reshape(rounded[name].shape)
-    trained.load_state_dict(rounded)
+    trained = load_model(NAME).double().eval()
+    trained.load_state_dict(load_weights(NAME) | unpacked(weights()))
     return trained
-
-
-@cache
-def constants() -> dict[str, Any]:
-    """Small digits to show, their latents, one noise, and the weights."""
-    autoencoder = Autoencoder(downsample=4)
-    autoencoder.load_state_dict(load_weights("autoencoder-8x8x4"))
-    images, labels = load_digits("train")
-    first = [int(np.flatnonzero(labels == digit)[0]) for digit in range(10)]
-    pictures = torch.tensor(scale_digits(images[first], 32)).double()
-    return {
-        "digits": small_digits().tolist(),
-        "latents": autoencoder.double().to_latents(pictures).numpy().round(2).tolist(),
-        "noise": np.random.default_rng(0).normal(size=(4, 8, 8)).round(2).tolist(),
-        "weights": weights(),
-    }
 
 
 class CrossAttentionFigure(Figure):
@@ -85,39 +52,51 @@ class CrossAttentionFigure(Figure):
         "the five numbers add up to 1. The trained model, its weights rounded to 8 bits."
     )
 
-    t = traitlets.Int(300, min=0, max=999).tag(sync=True, figure=True)
-    weight = traitlets.Enum(CAPTION_WORDS[1:3], "bold").tag(sync=True, figure=True)
-    slant = traitlets.Enum(CAPTION_WORDS[3:5], "tilted").tag(sync=True, figure=True)
-    name = traitlets.Enum(CAPTION_WORDS[5:], "seven").tag(sync=True, figure=True)
-    block = traitlets.Int(2, min=0, max=DEPTH - 1).tag(sync=True, figure=True)
-    head = traitlets.Int(MEAN, min=MEAN, max=NUM_HEADS - 1).tag(sync=True, figure=True)
-    picture_of = traitlets.Int(7, min=0, max=9).tag(sync=True, figure=True)
-    digits = traitlets.List().tag(sync=True, figure=True)
-    latents = traitlets.List().tag(sync=True, figure=True)
-    noise = traitlets.List().tag(sync=True, figure=True)
-    weights = traitlets.Dict().tag(sync=True, figure=True)
+    t = traitlets.Int(300, min=0, max=999)
+    weight = traitlets.Enum(CAPTION_WORDS[1:3], "bold")
+    slant = traitlets.Enum(CAPTION_WORDS[3:5], "tilted")
+    name = traitlets.Enum(CAPTION_WORDS[5:], "seven")
+    block = traitlets.Int(2, min=0, max=DEPTH - 1)
+    head = traitlets.Int(MEAN, min=MEAN, max=NUM_HEADS - 1)
+    picture_of = traitlets.Int(7, min=0, max=9)
 
-    def __init__(self, **traits: Any) -> None:
-        super().__init__(**constants(), **traits)
+    @classmethod
+    def constants(cls) -> dict[str, Any]:
+        """Digits to show, their latents, one noise, the words, and the sizes of the model."""
+        return {
+            "digits": samples.as_texts(samples.small_digits()),
+            "latents": samples.latents("train").tolist(),
+            "noise": samples.noise(4, 8, 8).tolist(),
+            "words": list(CAPTION_WORDS),
+            "num_heads": NUM_HEADS,
+        }
+
+    @classmethod
+    def assets(cls) -> dict[str, bytes]:
+        """The model."""
+        return {"weights": weights()}
 
     def looked_up(self) -> list[str]:
         """What can be looked up."""
         return ["time", "a", self.weight, self.slant, self.name]
 
-    def stages(self) -> np.ndarray:
-        """How much each token looks each key up, (5, 16)."""
+    def stages(self) -> dict[str, np.ndarray]:
+        """The digit, and how much each token looks each key up, (5, 16)."""
+        image = samples.as_numbers(samples.small_digits()[self.picture_of])
         kept = alpha_bar(linear_betas(1000)).double()
         t = torch.tensor([self.t])
-        clean = torch.tensor([self.latents[self.picture_of]]).double()
-        noised = add_noise(clean, t, torch.tensor([self.noise]).double(), kept)
-        words = model().y_embedder.encode([" ".join(self.looked_up()[1:])])
+        clean = torch.tensor(samples.latents("train")[[self.picture_of]])
+        noised = add_noise(clean, t, torch.tensor(samples.noise(4, 8, 8))[None], kept)
+        reader = model().y_embedder
+        assert isinstance(reader, CaptionEncoder)
+        words = reader.encode([" ".join(self.looked_up()[1:])])
         maps = attention_maps(model(), noised, t, words)[f"blocks.{self.block}.cross_attn"][0]
         chosen = maps.mean(dim=0) if self.head == MEAN else maps[self.head]
-        return chosen.T.numpy()
+        return {"image": image, "maps": chosen.T.numpy()}
 
     def summary(self) -> str:
         """The share of each key, over all tokens."""
-        shares = self.stages().mean(axis=1)
+        shares = self.stages()["maps"].mean(axis=1)
         head = "the mean of all heads" if self.head == MEAN else f"head {self.head}"
         listed = ", ".join(
             f"{key} {share:.0%}" for key, share in zip(self.looked_up(), shares, strict=True)
@@ -130,7 +109,7 @@ class CrossAttentionFigure(Figure):
 
     def picture(self) -> matplotlib.figure.Figure:
         """The digit and a map of its patches for each key."""
-        image = np.asarray(self.digits[self.picture_of]) / 127.5 - 1
+        now = self.stages()
         # full colour at 0.6, as on the page
-        maps = [row.reshape(GRID, GRID) / 0.6 for row in self.stages()]
-        return plots.image_row([image, *maps], ["the digit", *self.looked_up()])
+        maps = [row.reshape(GRID, GRID) / 0.6 for row in now["maps"]]
+        return plots.image_row([now["image"], *maps], ["the digit", *self.looked_up()], digits=(0,))

@@ -1,28 +1,24 @@
 // Chapter 2's figure: a digit at every noise level, and what the network is asked for.
-import { alphaBar, linearBetas, mix } from "./core.mjs";
-import { colours, group, h, heatmap, menu, numbers, prepare, presets, redraw, say, show, slider, status, table } from "./ui.mjs";
+import { mix } from "./core/arrays.mjs";
+import { pictureOf } from "./core/data.mjs";
+import { alphaBar, linearBetas } from "./core/diffusion.mjs";
+import * as ui from "./ui.mjs";
 
-const LIMIT = 2;
-const SCHEDULES = [
-  ["full", "1000 steps", 1000, true],
-  ["short", "100 steps, not rescaled", 100, false],
-  ["rescaled", "100 steps, rescaled", 100, true],
-];
-const TARGETS = [
-  ["noise", "the noise ε"],
-  ["data", "the data x₀"],
-  ["velocity", "the velocity ε − x₀"],
-];
-const NAMES = ["t", "schedule", "target", "digit", "digits", "noise"];
-const CURVES = Object.fromEntries(
-  SCHEDULES.map(([name, , steps, rescale]) => [name, alphaBar(linearBetas(steps, rescale))]),
-);
+// The share of the signal that each schedule leaves at each step, and its ratio to the noise;
+// computed once.
+const known = {};
+function curvesOf(schedules) {
+  for (const [name, [steps, rescale]] of Object.entries(schedules)) {
+    known[name] ??= alphaBar(linearBetas(steps, rescale));
+  }
+  return known;
+}
 
 export function stages(state) {
-  const curve = CURVES[state.schedule];
+  const curve = curvesOf(state.schedules)[state.schedule];
   const step = Math.floor((state.t * curve.length) / 1000);
   const kept = curve[step];
-  const data = state.digits[state.digit].map((row) => row.map((value) => value / 127.5 - 1));
+  const data = pictureOf(state.digits[state.digit], 16);
   const { noise } = state;
   const [signal, rest] = [Math.sqrt(kept), Math.sqrt(1 - kept)];
   const flowTime = rest / (signal + rest);
@@ -46,164 +42,163 @@ function precise(value) {
   return Number(value.toPrecision(2)).toString().replace("e-", "e−");
 }
 
-// Curves over the share of the steps; the chosen one is bold and marked at `progress`.
-function drawCurves(canvas, { curves, chosen, progress, bottom, top, marks, palette }) {
-  const { context, width, height } = prepare(canvas);
-  const [left, low] = [36, height - 20];
-  const x = (share) => left + share * (width - left - 6);
-  const y = (value) => low - ((value - bottom) / (top - bottom)) * (low - 6);
-  context.fillStyle = palette.text;
-  context.strokeStyle = palette.data;
-  context.lineWidth = 1;
-  for (const [value, text] of marks) {
-    context.fillText(text, 2, y(value) + 4);
-    context.strokeRect(left, y(value), width - left - 6, 0);
-  }
-  context.fillText("0", left, height - 5);
-  context.fillText("T", width - 14, height - 5);
-  const dashes = { full: [], short: [7, 4], rescaled: [2, 3] };
-  for (const [name, values] of Object.entries(curves)) {
-    context.strokeStyle = name === chosen ? palette.text : palette.data;
-    context.lineWidth = name === chosen ? 3 : 1.5;
-    context.setLineDash(dashes[name]);
-    context.beginPath();
-    const skip = values.length / 100;
-    for (let t = 0; t < values.length; t += skip) context.lineTo(x(t / values.length), y(values[t]));
-    context.lineTo(x(1), y(values.at(-1)));
-    context.stroke();
-  }
-  context.setLineDash([]);
-  const now = curves[chosen][Math.floor(progress * curves[chosen].length)];
-  context.strokeStyle = palette.text;
-  context.lineWidth = 1;
-  context.strokeRect(x(progress), 6, 0, low - 6);
-  context.beginPath();
-  context.arc(x(progress), y(now), 5, 0, 7);
-  context.fill();
-}
+const image = (name, title, limit = 1.5) => ui.digit({ title, limit, values: (now) => now[name] });
+const signed = (name, title) => ui.map({ title, limit: 2, values: (now) => now[name] });
+
+// The three schedules as curves of the share of their steps; the chosen one is bold.
+const DASHES = { full: [], short: [7, 4], rescaled: [2, 3] };
+const lines = (state, height) =>
+  Object.entries(curvesOf(state.schedules)).map(([name, curve]) => ({
+    // a hundred heights are enough for a curve of some hundred pixels
+    line: Array.from({ length: 101 }, (_, i) =>
+      height(curve[Math.min(curve.length - 1, Math.floor((i * curve.length) / 100))])),
+    dash: DASHES[name],
+    bold: name === state.schedule,
+  }));
+const ratio = (kept) => Math.log10(kept / (1 - kept));
+const curve = (title, height, rest) =>
+  ui.plot({
+    title,
+    ends: ["t = 0", "T"],
+    values: (_, state) => lines(state, height),
+    at: (now, state) => [state.t / 1000, height(now.alphaBar)],
+    ...rest,
+  });
 
 // Time from 0 to 1 with what lies at its ends, and where the mixture is.
-function drawRuler(canvas, time, ends, palette) {
-  const { context, width, height } = prepare(canvas);
-  const [left, right, middle] = [10, width - 10, height / 2];
-  const x = left + time * (right - left);
-  context.strokeStyle = palette.data;
-  context.fillStyle = palette.text;
-  context.lineWidth = 2;
-  context.strokeRect(left, middle, right - left, 0);
-  context.fillText(`0: ${ends[0]}`, 2, height - 5);
-  context.textAlign = "right";
-  context.fillText(`1: ${ends[1]}`, width - 2, height - 5);
-  context.textAlign = time < 0.5 ? "left" : "right";
-  context.fillText(`t = ${time.toFixed(2)}`, x, 13);
-  context.textAlign = "left";
-  context.beginPath();
-  context.arc(x, middle, 6, 0, 7);
-  context.fill();
-}
-
-function render({ model, el }) {
-  const square = () => h("canvas", { style: "aspect-ratio: 1", "aria-hidden": "true" });
-  const flat = (height) => h("canvas", { style: `height: ${height}`, "aria-hidden": "true" });
-  const panel = (title, ...parts) =>
-    h("div", { class: "dit-panel" }, h("div", { class: "dit-title" }, title), ...parts);
-  const images = ["data", "noise", "mixed", "target", "straight", "noiseAtOne", "noiseAtZero"];
-  const canvases = Object.fromEntries(images.map((name) => [name, square()]));
-  const asked = h("span");
-  const [signalCurve, ratioCurve, rulerOne, rulerZero] = ["9rem", "9rem", "3.5rem", "3.5rem"].map(flat);
-
-  const controls = [
-    slider(model, { name: "t", label: "time step", symbol: "t", min: 0, max: 999, step: 1 }),
-    menu(model, { name: "schedule", label: "schedule", options: SCHEDULES.map((s) => s.slice(0, 2)) }),
-    menu(model, { name: "target", label: "asked for", options: TARGETS }),
-    menu(model, { name: "digit", label: "digit", options: Array.from({ length: 10 }, (_, i) => [i, String(i)]) }),
-  ];
-  const start = { t: 300, schedule: "full", target: "noise", digit: 3 };
-  const buttons = presets(model, "presets", [
-    ["equal parts", { schedule: "full", t: 259 }],
-    ["end of the short schedule", { schedule: "short", t: 999 }],
-    ["end, rescaled", { schedule: "rescaled", t: 999 }],
-    ["reset", start],
-  ]);
-  const sentence = status();
-  const read = () => Object.fromEntries(NAMES.map((name) => [name, model.get(name)]));
-  const details = numbers("The numbers at this step", (box) => {
-    const { step, alphaBar: kept, snr, flowTime, data, noise, mixed } = stages(read());
-    table(box, {
-      caption: `Step ${step}; the pixel in row 8, column 8`,
-      columns: ["", "value"],
-      rows: [
-        ["signal left", kept],
-        ["factor of the data", Math.sqrt(kept)],
-        ["factor of the noise", Math.sqrt(1 - kept)],
-        ["signal-to-noise ratio", snr],
-        ["flow time, noise at 1", flowTime],
-        ["flow time, noise at 0", 1 - flowTime],
-        ["pixel, data", data[8][8]],
-        ["pixel, noise", noise[8][8]],
-        ["pixel, mixture", mixed[8][8]],
-      ],
-    });
+const ruler = (title, time, ends) =>
+  ui.panel({
+    title,
+    shape: "strip",
+    values: (now) => [time(now)],
+    draw(canvas, [value], { palette }) {
+      const { context, width, height } = ui.prepare(canvas);
+      const x = 8 + value * (width - 16);
+      context.fillStyle = palette.data;
+      context.fillRect(8, 8, width - 16, 2);
+      context.fillStyle = palette.text;
+      ends.forEach((end, i) => {
+        context.textAlign = i ? "right" : "left";
+        context.fillText(`${i}: ${end}`, i ? width - 3 : 3, height - 4);
+      });
+      context.textAlign = "center";
+      context.fillText(value.toFixed(2), width / 2, height - 4);
+      context.fillStyle = palette.condition;
+      context.beginPath();
+      context.arc(x, 9, 6, 0, 7);
+      context.fill();
+    },
   });
 
-  const ratios = Object.fromEntries(
-    Object.entries(CURVES).map(([name, kept]) => [name, kept.map((a) => Math.log10(a / (1 - a)))]),
-  );
-  const draw = () => {
-    const state = read();
-    const now = stages(state);
-    const palette = colours(el);
-    for (const name of images) {
-      redraw(canvases[name], [now[name], palette], () => heatmap(canvases[name], now[name], { limit: LIMIT, palette }));
-    }
-    const common = { chosen: state.schedule, progress: state.t / 1000, palette };
-    drawCurves(signalCurve, { ...common, curves: CURVES, bottom: 0, top: 1, marks: [[0, "0"], [0.5, "0.5"], [1, "1"]] });
-    drawCurves(ratioCurve, { ...common, curves: ratios, bottom: -5, top: 4, marks: [[3, "1000"], [0, "1"], [-3, "0.001"]] });
-    drawRuler(rulerOne, now.flowTime, ["data", "noise"], palette);
-    drawRuler(rulerZero, 1 - now.flowTime, ["noise", "data"], palette);
-    say(asked, `asked for: ${TARGETS.find(([name]) => name === state.target)[1]}`);
-    sentence.say(
-      `t = ${state.t} of 1000 is step ${now.step} of ${SCHEDULES.find(([name]) => name === state.schedule)[1]}: ` +
-      `${precise(100 * now.alphaBar)}% of the digit's variance is left, a signal-to-noise ratio of ${precise(now.snr)}.`,
-    );
-    details.draw();
-  };
-
-  return show({
-    model,
-    el,
-    names: NAMES,
-    controls,
-    draw,
-    parts: [
-      group(...controls),
-      buttons,
-      sentence.element,
-      h(
-        "div",
-        { class: "dit-panels" },
-        panel("data x₀", canvases.data),
-        panel("noise ε", canvases.noise),
-        panel("their mixture at t", canvases.mixed),
-        panel(asked, canvases.target),
-      ),
-      h(
-        "div",
-        { class: "dit-panels" },
-        panel("signal left ᾱ", signalCurve),
-        panel("signal-to-noise ratio", ratioCurve),
-      ),
-      h("p", { class: "dit-note" }, "Solid: 1000 steps. Dashed: 100 steps, not rescaled. Dotted: 100 steps, rescaled. The chosen one is bold. On the straight path of flow matching the same proportions are:"),
-      h(
-        "div",
-        { class: "dit-panels" },
-        panel("the mixture on the straight path", canvases.straight),
-        panel("noise at t = 1: velocity ε − x₀", rulerOne, canvases.noiseAtOne),
-        panel("noise at t = 0: velocity x₀ − ε", rulerZero, canvases.noiseAtZero),
-      ),
-      details.element,
+export default ui.figure({
+  stages,
+  layout: {
+    narrow: `"data plus noise mixed asked_for" auto "signal signal signal snr snr" auto
+      "t t t t t" auto "straight . noise_at_one noise_at_zero legend" auto "one one one zero zero" auto
+      / 1fr auto 1fr 1fr 1fr`,
+    wide:
+      `"data plus noise equals mixed asked_for signal snr" auto "legend legend legend . . . t t" auto
+      "straight . noise_at_one . noise_at_zero . one one" auto
+      "straight . noise_at_one . noise_at_zero . zero zero" auto
+      / 1fr auto 1fr auto 1fr 1fr 10rem 10rem`,
+  },
+  parts: {
+    data: image("data", "data x₀", 1),
+    plus: ui.node({ text: "+" }),
+    noise: image("noise", "noise ε"),
+    equals: ui.node({ text: "=" }),
+    mixed: image("mixed", "mixture xₜ"),
+    t: ui.slider({ label: "time step", symbol: "t", role: "condition" }),
+    signal: curve("signal left ᾱ", (kept) => kept, {
+      bottom: 0,
+      top: 1,
+      ticks: [[0, "0"], [0.5, "0.5"], [1, "1"]],
+    }),
+    snr: curve("signal to noise", ratio, {
+      bottom: -5,
+      top: 4,
+      ticks: [[3, "1000"], [0, "1"], [-3, "0.001"]],
+    }),
+    straight: image("straight", "straight path"),
+    one: ruler("noise at t = 1", (now) => now.flowTime, ["data", "noise"]),
+    zero: ruler("noise at t = 0", (now) => 1 - now.flowTime, ["noise", "data"]),
+    noise_at_one: signed("noiseAtOne", "ε − x₀"),
+    noise_at_zero: signed("noiseAtZero", "x₀ − ε"),
+    asked_for: ui.panel({
+      title: "asked for",
+      values: (now) => now.target,
+      marks: ({ target }) => [target],
+      draw(canvas, rows, { state: { target }, palette }) {
+        const ends = target === "velocity" ? palette.signed : palette.digit;
+        ui.cells(canvas, rows, { limit: target === "velocity" ? 2 : 1.5, ends });
+      },
+    }),
+    legend: ui.legend({ label: "", low: "−2", high: "2" }),
+  },
+  wires: [
+    ["data", "plus"],
+    ["noise", "plus"],
+    ["noise", "equals", { bare: true }],
+    ["equals", "mixed"],
+  ],
+  controls: {
+    schedule: ui.menu({
+      label: "schedule",
+      text: (name) =>
+        ({ full: "1000 steps", short: "100 steps, not rescaled", rescaled: "100 steps, rescaled" })[
+          name
+        ],
+    }),
+    target: ui.menu({
+      label: "asked for",
+      text: (name) =>
+        ({ noise: "the noise ε", data: "the data x₀", velocity: "the velocity ε − x₀" })[name],
+    }),
+    digit: ui.menu({ label: "digit" }),
+  },
+  opening: "The mixture holds less of the digit and more of the noise as t grows. " +
+    "What the network is asked for does not depend on t.",
+  presets: [
+    [
+      "almost clean",
+      { schedule: "full", t: 40 },
+      "Early: nearly all of the variance is the digit's.",
     ],
-  });
-}
-
-export default { render };
+    [
+      "equal parts",
+      { schedule: "full", t: 259 },
+      "Signal and noise have equal weight, a ratio of 1: both rulers of flow matching stand at 0.5.",
+    ],
+    [
+      "end of the short schedule",
+      { schedule: "short", t: 999 },
+      "A hundred of the thousand steps, not rescaled: at the end the digit still shows through.",
+    ],
+    [
+      "end, rescaled",
+      { schedule: "rescaled", t: 999 },
+      "A hundred steps, each with ten times the noise: at the end nothing is left of the digit.",
+    ],
+  ],
+  sentence: (state, now) =>
+    `t = ${state.t} of 1000 is step ${now.step} of ${state.names[state.schedule]}: ` +
+    `${precise(100 * now.alphaBar)}% of the digit's variance is left, ` +
+    `a signal-to-noise ratio of ${precise(now.snr)}.`,
+  note: "Solid: 1000 steps. Dashed: 100 steps, not rescaled. Dotted: 100 steps, rescaled. " +
+    "The straight path of flow matching has the same proportions, with time running both ways.",
+  table: (_, now) => ({
+    caption: `Step ${now.step}; the pixel in row 8, column 8`,
+    columns: ["", "value"],
+    rows: [
+      ["signal left", now.alphaBar],
+      ["factor of the data", Math.sqrt(now.alphaBar)],
+      ["factor of the noise", Math.sqrt(1 - now.alphaBar)],
+      ["signal-to-noise ratio", now.snr],
+      ["flow time, noise at 1", now.flowTime],
+      ["flow time, noise at 0", 1 - now.flowTime],
+      ["pixel, data", now.data[8][8]],
+      ["pixel, noise", now.noise[8][8]],
+      ["pixel, mixture", now.mixed[8][8]],
+    ],
+  }),
+});

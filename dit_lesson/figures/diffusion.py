@@ -8,7 +8,7 @@ import traitlets
 
 from dit_lesson import plots
 from dit_lesson.diffusion import alpha_bar, linear_betas
-from dit_lesson.figures.adaptive_layer_norm import small_digits
+from dit_lesson.figures import samples
 from dit_lesson.figures.base import Figure
 
 SCHEDULES = {"full": (1000, True), "short": (100, False), "rescaled": (100, True)}
@@ -17,12 +17,7 @@ NAMES = {
     "short": "100 steps, not rescaled",
     "rescaled": "100 steps, rescaled",
 }
-TARGETS = {"noise": "the noise", "data": "the data", "velocity": "the velocity"}
-
-
-def fixed_noise() -> np.ndarray:
-    """One sample of standard normal noise, (16, 16), rounded for the page."""
-    return np.random.default_rng(0).normal(size=(16, 16)).round(2)
+TARGETS = {"noise": "the noise ε", "data": "the data x₀", "velocity": "the velocity ε − x₀"}
 
 
 class DiffusionFigure(Figure):
@@ -40,24 +35,29 @@ class DiffusionFigure(Figure):
         "The background colour is zero."
     )
 
-    t = traitlets.Int(300, min=0, max=999).tag(sync=True, figure=True)
-    schedule = traitlets.Enum(list(SCHEDULES), "full").tag(sync=True, figure=True)
-    target = traitlets.Enum(list(TARGETS), "noise").tag(sync=True, figure=True)
-    digit = traitlets.Int(3, min=0, max=9).tag(sync=True, figure=True)
-    digits = traitlets.List().tag(sync=True, figure=True)
-    noise = traitlets.List().tag(sync=True, figure=True)
+    t = traitlets.Int(300, min=0, max=999)
+    schedule = traitlets.Enum(list(SCHEDULES), "full")
+    target = traitlets.Enum(list(TARGETS), "noise")
+    digit = traitlets.Int(3, min=0, max=9)
 
-    def __init__(self, **traits: Any) -> None:
-        constants = {"digits": small_digits().tolist(), "noise": fixed_noise().tolist()}
-        super().__init__(**constants, **traits)
+    @classmethod
+    def constants(cls) -> dict[str, Any]:
+        """The digits, the noise and the schedules."""
+        return {
+            "digits": samples.as_texts(samples.small_digits()),
+            "noise": samples.noise(16, 16).tolist(),
+            "schedules": SCHEDULES,
+            "names": NAMES,
+            "targets": TARGETS,
+        }
 
     def stages(self) -> dict[str, Any]:
         """All that the figure shows: the step, its numbers, and images (16, 16)."""
         steps, rescale = SCHEDULES[self.schedule]
         step = self.t * steps // 1000
         kept = float(alpha_bar(linear_betas(steps, rescale=rescale))[step])
-        data = np.asarray(self.digits[self.digit]) / 127.5 - 1
-        noise = np.asarray(self.noise)
+        data = samples.as_numbers(samples.small_digits()[self.digit])
+        noise = samples.noise(16, 16)
         signal, rest = np.sqrt(kept), np.sqrt(1 - kept)
         flow_time = rest / (signal + rest)
         return {
@@ -88,13 +88,14 @@ class DiffusionFigure(Figure):
     def picture(self) -> matplotlib.figure.Figure:
         """Six images, the schedules' curves and the two directions of time."""
         now = self.stages()
+        asked = plots.SIGNED if self.target == "velocity" else plots.INK
         panels = {
-            "data": now["data"],
-            "noise": now["noise"],
-            "their mixture": now["mixed"],
-            f"asked for: {TARGETS[self.target]}": now["target"],
-            "velocity, noise at 1": now["noiseAtOne"],
-            "velocity, noise at 0": now["noiseAtZero"],
+            "data": (now["data"], plots.INK),
+            "noise": (now["noise"], plots.INK),
+            "their mixture": (now["mixed"], plots.INK),
+            f"asked for: {TARGETS[self.target]}": (now["target"], asked),
+            "velocity, noise at 1": (now["noiseAtOne"], plots.SIGNED),
+            "velocity, noise at 0": (now["noiseAtZero"], plots.SIGNED),
         }
         curves = {
             NAMES[name]: alpha_bar(linear_betas(steps, rescale=rescale)).numpy()

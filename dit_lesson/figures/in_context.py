@@ -1,6 +1,5 @@
 """Chapter 7's figure: eighteen tokens that look at each other, two of them time and class."""
 
-import base64
 from functools import cache
 from typing import Any, ClassVar
 
@@ -11,11 +10,12 @@ import traitlets
 
 from dit_lesson import plots
 from dit_lesson.attention import attention_maps
-from dit_lesson.checkpoints import WEIGHTS, load_weights, read_card
+from dit_lesson.checkpoints import load_model
 from dit_lesson.diffusion import add_noise, alpha_bar, linear_betas
-from dit_lesson.figures import cross_attention
+from dit_lesson.figures import samples
+from dit_lesson.figures.assets import packed_weights
 from dit_lesson.figures.base import Figure
-from dit_lesson.models import DiT, DiTConfig
+from dit_lesson.models import DiT
 
 NAME = "in-context-dit"
 MEAN = -1  # in the place of a head: the mean over all heads
@@ -25,16 +25,7 @@ DEPTH, NUM_HEADS, GRID, NULL_CLASS = 3, 4, 4, 10
 @cache
 def model() -> DiT:
     """The shipped model with time and class among its tokens, in double precision."""
-    trained = DiT(DiTConfig(**read_card(NAME)["arguments"]))
-    trained.load_state_dict(load_weights(NAME))
-    return trained.double().eval()
-
-
-@cache
-def constants() -> dict[str, Any]:
-    """The digits, latents and noise of chapter 8's figure, and this model's file of weights."""
-    weights = (WEIGHTS / f"{NAME}.safetensors").read_bytes()
-    return cross_attention.constants() | {"weights": base64.b64encode(weights).decode()}
+    return load_model(NAME).double().eval()
 
 
 class InContextFigure(Figure):
@@ -51,31 +42,43 @@ class InContextFigure(Figure):
         "conditioning, three blocks."
     )
 
-    t = traitlets.Int(300, min=0, max=999).tag(sync=True, figure=True)
-    y = traitlets.Int(7, min=0, max=NULL_CLASS).tag(sync=True, figure=True)
-    picture_of = traitlets.Int(7, min=0, max=9).tag(sync=True, figure=True)
-    block = traitlets.Int(0, min=0, max=DEPTH - 1).tag(sync=True, figure=True)
-    head = traitlets.Int(MEAN, min=MEAN, max=NUM_HEADS - 1).tag(sync=True, figure=True)
-    digits = traitlets.List().tag(sync=True, figure=True)
-    latents = traitlets.List().tag(sync=True, figure=True)
-    noise = traitlets.List().tag(sync=True, figure=True)
-    weights = traitlets.Unicode().tag(sync=True, figure=True)
+    t = traitlets.Int(300, min=0, max=999)
+    y = traitlets.Int(7, min=0, max=NULL_CLASS)
+    picture_of = traitlets.Int(7, min=0, max=9)
+    block = traitlets.Int(0, min=0, max=DEPTH - 1)
+    head = traitlets.Int(MEAN, min=MEAN, max=NUM_HEADS - 1)
 
-    def __init__(self, **traits: Any) -> None:
-        super().__init__(**constants(), **traits)
+    @classmethod
+    def constants(cls) -> dict[str, Any]:
+        """Digits to show, their latents, one noise, and the sizes of the model."""
+        return {
+            "digits": samples.as_texts(samples.small_digits()),
+            "latents": samples.latents("train").tolist(),
+            "noise": samples.noise(4, 8, 8).tolist(),
+            "num_heads": NUM_HEADS,
+            "null_class": NULL_CLASS,
+        }
 
-    def stages(self) -> np.ndarray:
+    @classmethod
+    def assets(cls) -> dict[str, bytes]:
+        """The model, without what comes after the last attention."""
+        after = ("final_layer", f"blocks.{DEPTH - 1}.mlp")
+        return {"weights": packed_weights(NAME, keep=lambda name: not name.startswith(after))}
+
+    def stages(self) -> dict[str, np.ndarray]:
         """How much each token (row) looks at each (column), (18, 18): patches, time, class."""
+        image = samples.as_numbers(samples.small_digits()[self.picture_of])
         kept = alpha_bar(linear_betas(1000)).double()
         t, y = torch.tensor([self.t]), torch.tensor([self.y])
-        clean = torch.tensor([self.latents[self.picture_of]]).double()
-        noised = add_noise(clean, t, torch.tensor([self.noise]).double(), kept)
+        clean = torch.tensor(samples.latents("train")[[self.picture_of]])
+        noised = add_noise(clean, t, torch.tensor(samples.noise(4, 8, 8))[None], kept)
         maps = attention_maps(model(), noised, t, y)[f"blocks.{self.block}.attn"][0]
-        return (maps.mean(dim=0) if self.head == MEAN else maps[self.head]).numpy()
+        shares = maps.mean(dim=0) if self.head == MEAN else maps[self.head]
+        return {"image": image, "shares": shares.numpy()}
 
     def summary(self) -> str:
         """The mean shares between the patches and the two condition tokens."""
-        shares = self.stages()
+        shares = self.stages()["shares"]
         to_time, to_class = shares[:-2, -2:].mean(axis=0)
         of_time, of_class = shares[-2:, :-2].sum(axis=1)
         head = "the mean of all heads" if self.head == MEAN else f"head {self.head}"
@@ -89,10 +92,10 @@ class InContextFigure(Figure):
 
     def picture(self) -> matplotlib.figure.Figure:
         """The digit, two maps of looking at the condition, two of the condition's looking."""
-        image = np.asarray(self.digits[self.picture_of]) / 127.5 - 1
-        shares = self.stages()
+        now = self.stages()
+        shares = now["shares"]
         maps = [*shares[:-2, -2:].T, *shares[-2:, :-2]]
         # full colour at 0.5 and shaded by the root, as on the page
         squares = [np.sqrt(2 * row).reshape(GRID, GRID) for row in maps]
         titles = ["the digit", "patch → time", "patch → class", "time → patch", "class → patch"]
-        return plots.image_row([image, *squares], titles)
+        return plots.image_row([now["image"], *squares], titles, digits=(0,))

@@ -1,8 +1,6 @@
 """Chapter 4's figure: a latent cut into patches, flattened, read back, and what that costs."""
 
-import base64
 from dataclasses import replace
-from functools import cache
 from typing import Any, ClassVar
 
 import matplotlib.figure
@@ -12,10 +10,8 @@ import traitlets
 from einops import rearrange
 
 from dit_lesson import plots
-from dit_lesson.autoencoder import Autoencoder
-from dit_lesson.checkpoints import load_weights
 from dit_lesson.counting import Cost, dit_ledger, total
-from dit_lesson.data import load_digits, scale_digits
+from dit_lesson.figures import samples
 from dit_lesson.figures.base import Figure
 from dit_lesson.models import DIT_CONFIGS
 from dit_lesson.patches import patchify, unpatchify
@@ -23,6 +19,7 @@ from dit_lesson.patches import patchify, unpatchify
 DIGITS = (2, 3, 5, 8)
 PATCH_SIZES = (1, 2, 4, 8)
 ORDERS = ("p,p,C", "C,p,p")
+SIZES = ("S", "B", "L", "XL")
 SIDE, CHANNELS = 8, 4  # of the latent
 COST_SIDE = 32  # of the paper's latent of a 256x256 picture
 
@@ -42,36 +39,6 @@ def read(tokens: np.ndarray, patch_size: int, order: str) -> np.ndarray:
     return unpatchify(tokens[None], patch_size, SIDE, SIDE)[0]
 
 
-def way(patch_size: int, cut_order: str, read_order: str) -> str:
-    """The name of a way there and back: "right", or the patch size and both orders."""
-    right = cut_order == read_order or patch_size == 1
-    return "right" if right else f"{patch_size} {cut_order} {read_order}"
-
-
-@cache
-def constants() -> dict[str, Any]:
-    """The latents of four test digits, and every picture that the decoder makes of them.
-
-    Computed in float64, so that the rounded numbers are the same on every machine.
-    """
-    autoencoder = Autoencoder(downsample=4)
-    autoencoder.load_state_dict(load_weights("autoencoder-8x8x4"))
-    autoencoder = autoencoder.double()
-    images, labels = load_digits("test")
-    first = [int(np.flatnonzero(labels == digit)[0]) for digit in DIGITS]
-    originals = torch.tensor(scale_digits(images[first], 4 * SIDE)).double()
-    latents = autoencoder.to_latents(originals).numpy().round(2)
-    decoded: list[dict[str, str]] = [{} for _ in DIGITS]
-    for pictures, latent in zip(decoded, latents, strict=True):
-        for p in PATCH_SIZES:
-            for one, other in (ORDERS, ORDERS[::-1], ORDERS[:1] * 2):
-                output = read(cut(latent, p, one), p, other)
-                picture = autoencoder.from_latents(torch.tensor(output)[None])[0, 0].numpy()
-                grey = np.rint(255 * (picture.clip(-1, 1) + 1) / 2).astype(np.uint8)
-                pictures[way(p, one, other)] = base64.b64encode(grey.tobytes()).decode()
-    return {"latents": latents.tolist(), "decoded": decoded}
-
-
 class PatchifyFigure(Figure):
     """A latent of 8x8x4, its token matrix, and the latent that is read back from it.
 
@@ -87,23 +54,56 @@ class PatchifyFigure(Figure):
         "patch size costs a DiT."
     )
 
-    patch_size = traitlets.Enum(PATCH_SIZES, 2).tag(sync=True, figure=True)
-    cut_order = traitlets.Enum(ORDERS, "p,p,C").tag(sync=True, figure=True)
-    read_order = traitlets.Enum(ORDERS, "p,p,C").tag(sync=True, figure=True)
-    row = traitlets.Int(2, min=0, max=SIDE - 1).tag(sync=True, figure=True)
-    column = traitlets.Int(5, min=0, max=SIDE - 1).tag(sync=True, figure=True)
-    channel = traitlets.Int(2, min=0, max=CHANNELS - 1).tag(sync=True, figure=True)
-    digit = traitlets.Enum(DIGITS, 3).tag(sync=True, figure=True)
-    size = traitlets.Enum(("S", "B", "L", "XL"), "XL").tag(sync=True, figure=True)
-    latents = traitlets.List().tag(sync=True, figure=True)
-    decoded = traitlets.List().tag(sync=True, figure=True)
+    patch_size = traitlets.Enum(PATCH_SIZES, 2)
+    cut_order = traitlets.Enum(ORDERS, "p,p,C")
+    read_order = traitlets.Enum(ORDERS, "p,p,C")
+    row = traitlets.Int(2, min=0, max=SIDE - 1)
+    column = traitlets.Int(5, min=0, max=SIDE - 1)
+    channel = traitlets.Int(2, min=0, max=CHANNELS - 1)
+    digit = traitlets.Enum(DIGITS, 3)
+    size = traitlets.Enum(SIZES, "XL")
 
-    def __init__(self, **traits: Any) -> None:
-        super().__init__(**constants(), **traits)
+    @classmethod
+    def constants(cls) -> dict[str, Any]:
+        """The latents of four test digits, and the paper's models by size."""
+        sizes = {
+            size: {"hidden_size": config.hidden_size, "depth": config.depth}
+            for size, config in ((size, DIT_CONFIGS[f"DiT-{size}/2"]) for size in SIZES)
+        }
+        return {
+            "latents": samples.latents("test")[list(DIGITS)].tolist(),
+            "digits": DIGITS,
+            "patch_sizes": PATCH_SIZES,
+            "sizes": sizes,
+        }
+
+    @classmethod
+    def assets(cls) -> dict[str, bytes]:
+        """The decoder."""
+        return {"decoder": samples.decoder()}
+
+    def stages(self) -> dict[str, Any]:
+        """The latent on its way there and back, the chosen number's places, and the costs."""
+        output = self.output()
+        place = self.place()
+        return {
+            "latent": self.latent(),
+            "tokens": self.tokens(),
+            "output": output,
+            "token": place["tokens"][0],
+            "feature": place["tokens"][1],
+            "back": dict(zip(("channel", "row", "column"), place["output"], strict=True)),
+            "kept": self.kept(),
+            "decoded": samples.autoencoder().from_latents(torch.tensor(output)[None])[0, 0].numpy(),
+            "costs": [
+                {"tokens": tokens, "parameters": cost.parameters, "macs": cost.macs}
+                for tokens, cost in self.costs()
+            ],
+        }
 
     def latent(self) -> np.ndarray:
         """The latent of the chosen digit, (4, 8, 8)."""
-        return np.asarray(self.latents[DIGITS.index(self.digit)])
+        return samples.latents("test")[self.digit]
 
     def tokens(self) -> np.ndarray:
         """The token matrix (N, p * p * 4)."""
@@ -141,11 +141,6 @@ class PatchifyFigure(Figure):
             for p in PATCH_SIZES
         ]
 
-    def picture_of(self, name: str) -> np.ndarray:
-        """A decoded picture (32, 32) in [-1, 1], by the name that `way` gives."""
-        grey = base64.b64decode(self.decoded[DIGITS.index(self.digit)][name])
-        return np.frombuffer(grey, np.uint8).reshape(4 * SIDE, 4 * SIDE) / 127.5 - 1
-
     def summary(self) -> str:
         """The shapes, how many numbers return to their place, and the cost."""
         p, (num_tokens, num_features) = self.patch_size, self.tokens().shape
@@ -160,7 +155,8 @@ class PatchifyFigure(Figure):
 
     def picture(self) -> matplotlib.figure.Figure:
         """The digit, the latent, the tokens, the latent read back, and what it decodes to."""
-        name = way(self.patch_size, self.cut_order, self.read_order)
-        pictures = (self.picture_of("right"), self.picture_of(name))
-        stages = (self.latent(), self.tokens(), self.output())
-        return plots.patch_stages(*stages, pictures, self.patch_size)
+        now = self.stages()
+        right = samples.autoencoder().from_latents(torch.tensor(now["latent"])[None])[0, 0].numpy()
+        return plots.patch_stages(
+            now["latent"], now["tokens"], now["output"], (right, now["decoded"]), self.patch_size
+        )

@@ -7,12 +7,9 @@ import pytest
 import traitlets
 from playwright.sync_api import expect
 
-from dit_lesson.figures.positions import ROWS, PositionsFigure
+from dit_lesson.figures.position_embeddings import ROWS, PositionsFigure
 from dit_lesson.positions import sincos_1d, sincos_2d
-from tests import javascript
-from tests.test_figures_page import browser, control, live_figures, open_page, site, table_rows
-
-__all__ = ["browser", "open_page", "site"]  # fixtures
+from tests.browser import control, live_figures, table_rows
 
 STATES = [
     {},
@@ -24,18 +21,8 @@ STATES = [
 ]
 
 
-@pytest.mark.needs_node
-def test_module_equals_python():
-    figures = [PositionsFigure(**state) for state in STATES]
-    results = javascript.call("positions", [("stages", figure.state()) for figure in figures])
-    for figure, result in zip(figures, results, strict=True):
-        assert result["token"] == figure.token()
-        np.testing.assert_allclose(result["table"], figure.table(), rtol=0, atol=1e-5)
-        np.testing.assert_allclose(result["map"], figure.similarity(), rtol=0, atol=1e-5)
-
-
-def test_default_table_is_that_of_the_package():
-    figure = PositionsFigure()
+def test_table_with_the_period_of_dit_is_that_of_the_package():
+    figure = PositionsFigure(log_period=4.0)
     expected = sincos_2d(figure.hidden_size, ROWS, figure.columns)
     np.testing.assert_array_equal(figure.table(), expected)
 
@@ -83,7 +70,7 @@ def test_traits_refuse_what_no_control_can_set(trait, value):
 
 @pytest.fixture
 def positions(open_page):
-    return live_figures(open_page("05-position-embeddings", "file"))[0]
+    return live_figures(open_page("05-position-embeddings"))[0]
 
 
 def compare(figure, traits):
@@ -96,11 +83,11 @@ def compare(figure, traits):
 def test_values_on_the_page_equal_python(positions):
     compare(positions, {})
     control(positions, "width").press("Home")
-    control(positions, "token row").press("End")
+    control(positions, "row y").press("End")
     compare(positions, {"hidden_size": 4, "row": 7})
     positions.get_by_label("embedding").select_option('"1-D"')
     control(positions, "log").press("ArrowLeft")
-    compare(positions, {"hidden_size": 4, "row": 7, "kind": "1-D", "log_period": 3.9})
+    compare(positions, {"hidden_size": 4, "row": 7, "kind": "1-D", "log_period": 0.6})
 
 
 @pytest.mark.needs_chromium
@@ -108,14 +95,14 @@ def test_a_place_is_chosen_on_the_grid_and_in_the_table(positions):
     grid = positions.locator("canvas").first
     box = grid.bounding_box()
     grid.click(position={"x": box["width"] - 4, "y": box["height"] - 4})
-    assert control(positions, "token row").input_value() == "7"
-    assert control(positions, "token column").input_value() == "11"
+    expect(control(positions, "row y")).to_have_value("7")
+    expect(control(positions, "column x")).to_have_value("11")
     compare(positions, {"row": 7, "column": 11})
 
 
 @pytest.mark.needs_chromium
 def test_fewer_columns_keep_the_token_on_the_grid(positions):
-    control(positions, "token column").press("End")
+    control(positions, "column x").press("End")
     control(positions, "^columns").press("Home")
     compare(positions, {"column": 11, "columns": 4})
-    expect(positions.get_by_role("status")).to_contain_text(re.compile(r"row 3, column 3\b"))
+    expect(positions.get_by_role("status").last).to_contain_text(re.compile(r"row 3, column 3\b"))

@@ -1,7 +1,7 @@
 """Chapter 11's figure: where every parameter and every multiply-accumulate of a DiT goes."""
 
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import matplotlib.figure
 import traitlets
@@ -12,6 +12,7 @@ from dit_lesson.figures.base import Figure
 from dit_lesson.models import DESIGNS, DIT_CONFIGS
 
 QUANTITIES = {"macs": ("GMAC", 1e9), "parameters": ("million parameters", 1e6)}
+SIZES = ("S", "B", "L", "XL")
 RESOLUTIONS = (256, 512)  # pixels; the latent has an eighth of the side
 
 
@@ -23,11 +24,31 @@ class LedgerFigure(Figure):
         "four designs, on one scale, cut into the same parts."
     )
 
-    size = traitlets.Enum(("S", "B", "L", "XL"), "XL").tag(sync=True, figure=True)
-    patch_size = traitlets.Enum((2, 4, 8), 2).tag(sync=True, figure=True)
-    conditioning = traitlets.Enum(tuple(DESIGNS), "adaln-zero").tag(sync=True, figure=True)
-    resolution = traitlets.Enum(RESOLUTIONS, 256).tag(sync=True, figure=True)
-    quantity = traitlets.Enum(tuple(QUANTITIES), "macs").tag(sync=True, figure=True)
+    size = traitlets.Enum(SIZES, "XL")
+    patch_size = traitlets.Enum((2, 4, 8), 2)
+    conditioning = traitlets.Enum(tuple(DESIGNS), "adaln-zero")
+    resolution = traitlets.Enum(RESOLUTIONS, 256)
+    quantity = traitlets.Enum(tuple(QUANTITIES), "macs")
+
+    @classmethod
+    def constants(cls) -> dict[str, Any]:
+        """The paper's models by size, and what is counted in which unit."""
+        sizes = {
+            size: {"hidden_size": config.hidden_size, "depth": config.depth}
+            for size, config in ((size, DIT_CONFIGS[f"DiT-{size}/2"]) for size in SIZES)
+        }
+        return {"sizes": sizes, "designs": list(DESIGNS), "quantities": QUANTITIES}
+
+    def stages(self) -> dict[str, Any]:
+        """The ledger of each design, part by part, and the number of image tokens."""
+        ledgers = {
+            design: {
+                part: {"parameters": cost.parameters, "macs": cost.macs}
+                for part, cost in ledger.items()
+            }
+            for design, ledger in self.ledgers().items()
+        }
+        return {"ledgers": ledgers, "tokens": (self.resolution // 8 // self.patch_size) ** 2}
 
     def ledgers(self) -> dict[str, Ledger]:
         """The ledger of each design at the chosen size."""

@@ -30,19 +30,24 @@ class TimestepFigure(Figure):
         "dimension as a curve. Below, time and class as vectors of width 16, and their sum c."
     )
 
-    t = traitlets.Int(300, min=0, max=999).tag(sync=True, figure=True)
-    unit = traitlets.Enum(["thousand", "one"], "thousand").tag(sync=True, figure=True)
-    dimension = traitlets.Int(40, min=0, max=FREQUENCY_SIZE - 1).tag(sync=True, figure=True)
-    label = traitlets.Int(7, min=0, max=NULL_CLASS).tag(sync=True, figure=True)
-    weights = traitlets.Dict().tag(sync=True, figure=True)
+    t = traitlets.Int(300, min=0, max=999)
+    unit = traitlets.Enum(["thousand", "one"], "thousand")
+    dimension = traitlets.Int(40, min=0, max=FREQUENCY_SIZE - 1)
+    label = traitlets.Int(7, min=0, max=NULL_CLASS)
 
-    def __init__(self, **traits: Any) -> None:
+    @classmethod
+    def constants(cls) -> dict[str, Any]:
+        """The linear layer and the label table, rounded, and what counts as alive."""
         random = np.random.default_rng(0)
         # e(t) has squared length 128: so the time vector has entries of size 1, like the table
         weight = random.normal(0, (2 / FREQUENCY_SIZE) ** 0.5, (HIDDEN_SIZE, FREQUENCY_SIZE))
         table = random.normal(0, 1, (NULL_CLASS + 1, HIDDEN_SIZE))
-        weights = {"linear": weight.round(3).tolist(), "table": table.round(3).tolist()}
-        super().__init__(weights=weights, **traits)
+        return {
+            "linear": weight.round(3).tolist(),
+            "table": table.round(3).tolist(),
+            "null_class": NULL_CLASS,
+            "threshold": ALIVE,
+        }
 
     def embedding(self, times: np.ndarray) -> np.ndarray:
         """The sinusoids (n, 256) of times from 0 to 999, fed in as `unit` says."""
@@ -55,10 +60,23 @@ class TimestepFigure(Figure):
 
     def condition(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The vectors of time and label, and their sum c, each (16,)."""
-        weight = np.asarray(self.weights["linear"])
+        weight = np.asarray(self.given["linear"])
         time = linear(self.embedding(np.array([self.t])), weight, np.zeros(HIDDEN_SIZE))[0]
-        label = np.asarray(self.weights["table"])[self.label]
+        label = np.asarray(self.given["table"])[self.label]
         return time, label, time + label
+
+    def stages(self) -> dict[str, Any]:
+        """The table of all times, one of its columns and its rows, and the three vectors."""
+        time, label, c = self.condition()
+        return {
+            "all": self.embedding(TIMES),
+            "embedding": self.embedding(np.array([self.t]))[0],
+            "curve": self.embedding(TIMES)[:, self.dimension],
+            "alive": self.alive(),
+            "time": time,
+            "class": label,
+            "c": c,
+        }
 
     def summary(self) -> str:
         """Which dimensions are alive, and how large the condition is."""

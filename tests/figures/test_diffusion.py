@@ -4,29 +4,7 @@ import numpy as np
 import pytest
 
 from dit_lesson.figures.diffusion import DiffusionFigure
-from tests import javascript
-from tests.test_figures_page import browser, control, live_figures, open_page, site, table_rows
-
-__all__ = ["browser", "open_page", "site"]  # fixtures
-
-
-@pytest.mark.needs_node
-@pytest.mark.parametrize(
-    "traits",
-    [
-        {},
-        {"t": 0, "target": "data", "digit": 0},
-        {"t": 999, "schedule": "short", "target": "velocity"},
-        {"t": 507, "schedule": "rescaled", "digit": 9},
-    ],
-)
-def test_module_equals_python(traits):
-    figure = DiffusionFigure(**traits)
-    (result,) = javascript.call("diffusion", [("stages", figure.state())])
-    expected = figure.stages()
-    assert list(result) == list(expected)
-    for name, value in expected.items():
-        np.testing.assert_allclose(result[name], value, rtol=1e-5, atol=1e-5, err_msg=name)
+from tests.browser import control, live_figures, table_rows
 
 
 def test_ends_of_the_schedules():
@@ -60,7 +38,7 @@ def test_summary_holds_the_numbers():
 
 @pytest.fixture
 def diffusion(open_page):
-    return live_figures(open_page("02-diffusion", "file"))[0]
+    return live_figures(open_page("02-diffusion"))[0]
 
 
 def compare(figure, python):

@@ -28,14 +28,12 @@ class PositionsFigure(Figure):
         "embeddings, a row for each token, the chosen one framed. The background colour is zero."
     )
 
-    kind = traitlets.Enum(["column first", "row first", "1-D", "bug"], "column first").tag(
-        sync=True, figure=True
-    )
-    columns = traitlets.Int(12, min=4, max=12).tag(sync=True, figure=True)
-    hidden_size = traitlets.Int(32, min=4, max=64).tag(sync=True, figure=True)
-    log_period = traitlets.Float(4.0, min=0.5, max=4).tag(sync=True, figure=True)
-    row = traitlets.Int(3, min=0, max=ROWS - 1).tag(sync=True, figure=True)
-    column = traitlets.Int(4, min=0, max=11).tag(sync=True, figure=True)
+    kind = traitlets.Enum(["column first", "row first", "1-D", "bug"], "column first")
+    columns = traitlets.Int(12, min=4, max=12)
+    hidden_size = traitlets.Int(32, min=4, max=64)
+    log_period = traitlets.Float(0.7, min=0.5, max=4)
+    row = traitlets.Int(3, min=0, max=ROWS - 1)
+    column = traitlets.Int(4, min=0, max=11)
 
     @traitlets.validate("hidden_size")
     def _a_multiple_of_four(self, proposal: dict[str, Any]) -> int:
@@ -44,6 +42,15 @@ class PositionsFigure(Figure):
                 f"PositionsFigure: hidden_size is {proposal['value']}, expected a multiple of 4"
             )
         return proposal["value"]
+
+    @classmethod
+    def constants(cls) -> dict[str, Any]:
+        """The number of rows."""
+        return {"rows": ROWS}
+
+    def stages(self) -> dict[str, Any]:
+        """The chosen token's number, the table, and the map of similarities."""
+        return {"token": self.token(), "table": self.table(), "map": self.similarity()}
 
     def token(self) -> int:
         """The number of the chosen token, counted row by row."""

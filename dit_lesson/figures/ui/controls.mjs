@@ -1,0 +1,84 @@
+// Native controls with labels, each bound to the choice that has its name.  A control, like every
+// part of a figure, is a function of the figure's view that returns its element and its `draw`.
+import { freshId, h, reveal } from "./dom.mjs";
+/** @import { Part, When } from "./dom.mjs" */
+
+// A range input whose value stands beside its label and can be typed as well.  `symbol` is the
+// letter of the equations, `role` its colour: shift, scale, gate, condition or data.
+/**
+ * @type {(options: { label: string, symbol?: string, role?: string, step?: number, when?: When })
+ *   => Part}
+ */
+export function slider({ label, symbol = "", role = "data", step = 1, when = () => true }) {
+  return ({ name, domain: { min, max }, write }) => {
+    const id = freshId(name);
+    const range = h("input", { type: "range", id, min, max, step });
+    const box = h("input", {
+      type: "text",
+      inputmode: "decimal",
+      autocomplete: "off",
+      class: "dit-value",
+      "aria-label": `${label}, number`,
+    });
+    // a typed number goes to the nearest step, so that thumb and picture agree; commas are decimal
+    const take = ({ target }) => {
+      const value = Number(target.value.replace(",", ".").replace("−", "-"));
+      if (target.value.trim() === "" || !Number.isFinite(value)) return;
+      const steps = Math.round((Math.min(max, Math.max(min, value)) - min) / step);
+      write({ [name]: Number((min + steps * step).toFixed(6)) });
+    };
+    range.addEventListener("input", take);
+    box.addEventListener("input", take);
+    box.addEventListener("focus", () => box.select());
+    const caption = h("label", { for: id, class: `dit-${role}` }, label);
+    if (symbol) caption.append(" ", h("i", {}, symbol));
+    const element = h("div", { class: "dit-control" }, caption, box, range);
+    const draw = (state) => {
+      reveal(element, when(state));
+      range.value = state[name];
+      if (box.ownerDocument.activeElement !== box) box.value = state[name];
+    };
+    box.addEventListener("blur", () => box.value = range.value);
+    return { element, draw, anchor: range };
+  };
+}
+
+// A menu of what Python allows; `text` says what an option is called.
+/**
+ * @type {(options: { label: string, role?: string, text?: (value: any) => string, when?: When })
+ *   => Part}
+ */
+export function menu({ label, role = "data", text = String, when = () => true }) {
+  return ({ name, domain, write }) => {
+    const id = freshId(name);
+    const { options, min, max } = domain;
+    const values = options ?? Array.from({ length: max - min + 1 }, (_, i) => min + i);
+    const list = values.map((value) => h("option", { value: JSON.stringify(value) }, text(value)));
+    const select = h("select", { id }, ...list);
+    select.addEventListener("change", () => write({ [name]: JSON.parse(select.value) }));
+    const element = h(
+      "div",
+      { class: "dit-control" },
+      h("label", { for: id, class: `dit-${role}` }, label),
+      select,
+    );
+    const draw = (state) => {
+      reveal(element, when(state));
+      select.value = JSON.stringify(state[name]);
+    };
+    return { element, draw };
+  };
+}
+
+// A button whose text and whose changes depend on the state; without changes it cannot be pressed.
+/** @type {(options: { text: (state: any) => string, changes: (state: any) => any }) => Part} */
+export function button({ text, changes }) {
+  return ({ read, write }) => {
+    const element = h("button", { type: "button", onclick: () => write(changes(read())) });
+    const draw = (state) => {
+      if (element.textContent !== text(state)) element.textContent = text(state);
+      element.disabled = changes(state) === null;
+    };
+    return { element, draw };
+  };
+}

@@ -1,0 +1,219 @@
+// A figure out of its mathematics and one description.
+import { readWeights } from "../core/checkpoints.mjs";
+import { h, numbers, say, status } from "./dom.mjs";
+import { readPalette, setBox } from "./pictures.mjs";
+import { wiring } from "./wires.mjs";
+/** @import { Part } from "./dom.mjs" */
+
+// The bytes of an asset: from the page that hosts the figure, else from the kernel.
+function fetchAsset(model, name) {
+  if (model.asset) return model.asset(name);
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`no kernel sends ${name}`)), 20_000);
+    const take = (content, [buffer] = []) => {
+      if (content.asset !== name) return;
+      clearTimeout(timer);
+      model.off("msg:custom", take);
+      resolve(new Uint8Array(buffer.buffer ?? buffer, buffer.byteOffset ?? 0, buffer.byteLength));
+    };
+    model.on("msg:custom", take);
+    model.send({ asset: name });
+  });
+}
+
+// Packed tensors are unpacked, other bytes (a WebAssembly module) stay bytes: the header of a
+// safetensors file opens with a brace after its length.
+const unpack = (bytes) => (bytes[8] === "{".charCodeAt(0) ? readWeights(bytes) : bytes);
+
+const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
+
+// `stages(state)`: what is shown, from what the figure is given, its choices and its assets (a
+// stage that needs an asset is undefined until it is there).  `reads`: the choices that `stages`
+// looks at, if not all.
+// `parts`: the parts on the stage by name, which is their area in `layout` (CSS grid templates,
+// `wide` and `narrow`; `areas` names other ones) and, for a control, the choice that it sets;
+// `wires` joins parts.
+// `controls`: the controls beside the stage.
+// `presets`: [text, changes, sentence], told in order; "reset" follows, with `opening`.
+// `sentence(state, now)` and `table(state, now)`: the numbers in words and in full.
+/**
+ * @typedef {{
+ *   stages: (state: any) => any, reads?: string[], layout: any,
+ *   parts: Record<string, Part>, controls?: Record<string, Part>, wires?: any[][],
+ *   opening?: string, presets?: any[][], note?: string,
+ *   sentence: (state: any, now: any) => string, table?: (state: any, now: any) => any,
+ * }} Description
+ */
+/** @type {(description: Description) => { render: (host: { model: any, el: any }) => () => void }} */
+export function figure(description) {
+  return { render: ({ model, el }) => mount(description, model, el) };
+}
+
+function mount(description, model, el) {
+  const { stages, reads, parts, wires = [], controls = {}, presets = [], layout } = description;
+  const given = model.get("given");
+  const names = Object.keys(given.start);
+  const assets = {};
+  const read = () => ({
+    ...given,
+    ...assets,
+    ...Object.fromEntries(names.map((name) => [name, model.get(name)])),
+  });
+  const write = (changes) => {
+    for (const [name, value] of Object.entries(changes ?? {})) {
+      if (model.get(name) !== value) model.set(name, value);
+    }
+    try {
+      model.save_changes();
+    } catch {
+      // a host without a kernel may refuse; the view's own state is already set
+    }
+  };
+  const build = (factories) =>
+    Object.fromEntries(
+      Object.entries(factories).map(([name, factory]) => [
+        name,
+        factory({ name, domain: given.domains[name], read, write }),
+      ]),
+    );
+
+  const onStage = build(parts);
+  const beside = build(controls);
+  const stage = h("div", { class: "dit-stage" });
+  const { areas = {}, ...templates } = layout;
+  for (const [kind, template] of Object.entries(templates)) {
+    stage.style.setProperty(`--dit-${kind}`, template);
+  }
+  const lines = wiring(stage, wires, onStage);
+  stage.append(lines.element);
+  for (const [name, { element }] of Object.entries(onStage)) {
+    const area = areas[name] ?? name;
+    element.style.gridArea = area;
+    for (const [kind, template] of Object.entries(templates)) {
+      if (!template.match(/[\w-]+/g).includes(area)) element.classList.add(`dit-not-${kind}`);
+    }
+    stage.append(element);
+  }
+
+  const story = h("p", { class: "dit-story", role: "status" }, description.opening ?? "");
+  const tell = ([text, changes, sentence = ""]) =>
+    h("button", {
+      type: "button",
+      onclick() {
+        write(changes);
+        say(story, sentence);
+        mark();
+      },
+    }, text);
+  const told = [...presets, ["reset", given.start, description.opening]];
+  const buttons = told.map(tell);
+  const mark = () => {
+    const state = read();
+    told.forEach(([, changes], i) => {
+      const holds = Object.entries(changes).every(([name, value]) => same(state[name], value));
+      buttons[i].setAttribute("aria-pressed", String(holds));
+    });
+  };
+  const sentence = status();
+  let now = {};
+  const details = description.table && numbers(() => description.table(read(), now));
+
+  const retry = h("button", { type: "button", hidden: true, onclick: () => load() }, "try again");
+  const waiting = h("div", { class: "dit-waiting" }, sentence.element, retry);
+  el.classList.add("dit-live");
+  const box = Object.values(beside).map(({ element }) => element);
+  el.append(
+    h("div", { class: "dit-presets", role: "group", "aria-label": "presets" }, ...buttons),
+    story,
+    stage,
+    ...(box.length
+      ? [h("div", { class: box.length > 6 ? "dit-controls dit-many" : "dit-controls" }, ...box)]
+      : []),
+    waiting,
+    ...(description.note ? [h("p", { class: "dit-note" }, description.note)] : []),
+    ...(details ? [details.element] : []),
+  );
+  // a notebook has commands on plain keys (arrows fold headings, "dd" deletes a cell), and a page
+  // looks for open menus after each: what is typed into a control belongs to the control
+  for (const kind of ["keydown", "keyup"]) {
+    el.addEventListener(kind, (event) => {
+      if (!(event.ctrlKey || event.metaKey || event.altKey)) event.stopPropagation();
+    });
+  }
+
+  const every = [...Object.values(onStage), ...Object.values(beside)];
+  let palette;
+  let last;
+  let resized = true;
+  const draw = () => {
+    const state = read();
+    const missing = Object.keys(given.assets).some((name) => !assets[name]);
+    const inputs = [missing, ...(reads ?? names).map((name) => state[name])];
+    if (!same(inputs, last)) now = stages(state);
+    last = inputs;
+    palette ??= readPalette(el);
+    for (const part of every) part.draw(state, now, palette);
+    if (resized) lines.measure();
+    resized = false;
+    lines.draw(state);
+    mark();
+    if (!missing) sentence.say(description.sentence(state, now));
+    details?.draw();
+  };
+  let asked = 0;
+  const ask = () => {
+    asked ||= requestAnimationFrame(() => {
+      asked = 0;
+      if (el.isConnected) draw();
+    });
+  };
+
+  // Assets are asked for when the figure comes near the screen; the first picture does not wait.
+  const load = async () => {
+    const wanted = Object.keys(given.assets).filter((name) => !assets[name]);
+    const size = wanted.reduce((sum, name) => sum + given.assets[name], 0);
+    retry.hidden = true;
+    sentence.say(`Loading the trained model (${Math.round(size / 1000)} kB) …`);
+    try {
+      for (const name of wanted) assets[name] = unpack(await fetchAsset(model, name));
+      ask();
+    } catch {
+      sentence.say("The trained model could not be loaded, so part of this figure stays empty.");
+      retry.hidden = false;
+    }
+  };
+  const near = new IntersectionObserver((entries) => {
+    if (!entries.some((entry) => entry.isIntersecting)) return;
+    near.disconnect();
+    load();
+  }, { rootMargin: "100%" });
+  if (Object.keys(given.assets).length) near.observe(el);
+
+  for (const name of names) model.on(`change:${name}`, ask);
+  const size = new ResizeObserver((entries) => {
+    for (const { target, contentRect } of entries) setBox(target, contentRect);
+    resized = true;
+    ask();
+  });
+  for (const element of [el, stage, ...el.querySelectorAll("canvas")]) size.observe(element);
+  const repaint = () => {
+    palette = undefined;
+    ask();
+  };
+  const theme = new MutationObserver(repaint);
+  for (const root of [document.documentElement, document.body]) {
+    theme.observe(root, { attributeFilter: ["data-theme", "data-jp-theme-light", "class"] });
+  }
+  const preference = matchMedia("(prefers-color-scheme: dark)");
+  preference.addEventListener("change", repaint);
+  return () => {
+    cancelAnimationFrame(asked);
+    for (const observer of [near, size, theme]) observer.disconnect();
+    preference.removeEventListener("change", repaint);
+    try {
+      for (const name of names) model.off(`change:${name}`, ask);
+    } catch {
+      // a host that cannot unsubscribe drops its listeners with the view
+    }
+  };
+}

@@ -18,8 +18,10 @@ from dit_lesson.checkpoints import (
     save_weights,
 )
 from dit_lesson.data import digits
+from dit_lesson.diffusion import VariancePreserving, linear_betas
 from dit_lesson.experiments.shipped import SHIPPED
 from dit_lesson.models import DiT, DiTConfig
+from dit_lesson.sampling import ancestral, guided, respace, sample
 
 # --- weights and cards --------------------------------------------------------------------
 
@@ -158,6 +160,26 @@ def test_released_weights_load_from_safetensors(tmp_path):
     save_file(source.state_dict(), tmp_path / "weights.safetensors")
     loaded = load_released(str(tmp_path / "weights.safetensors"), SMALL)
     assert torch.equal(answer(loaded), answer(source))
+
+
+def test_released_weights_are_sampled_with_250_steps_guidance_and_their_learned_variance(tmp_path):
+    source, noise, told = make(), torch.randn(2, 4, 8, 8), []
+    torch.save(source.state_dict(), tmp_path / "weights.pt")
+    path = VariancePreserving(linear_betas(1000))
+    times = [*respace(path.betas, 250)[1].flip(0).tolist(), -1]
+
+    def paint(model):
+        def listening(x, t, y):
+            told.append(int(t[0]))
+            return model(x, t, y)
+
+        answers = guided(listening, torch.tensor([3, 7]), null=10, scale=4.0, channels=3)
+        step = ancestral(torch.Generator().manual_seed(0), "learned")
+        return sample(answers, noise, path, times, step)
+
+    painted = paint(load_released(tmp_path / "weights.pt", SMALL).eval())
+    assert told == times[:-1] and told[0] == 999 and told[-1] == 0
+    assert painted.isfinite().all() and torch.equal(painted, paint(source))
 
 
 class Trap:

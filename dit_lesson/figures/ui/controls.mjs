@@ -71,12 +71,25 @@ export function menu({ label, role = "data", text = String, when = () => true })
 }
 
 // A button whose text and whose changes depend on the state; without changes it cannot be pressed.
-/** @type {(options: { text: (state: any) => string, changes: (state: any) => any }) => Part} */
-export function button({ text, changes }) {
+// `pressed` says whether what it stands for is chosen.
+/**
+ * @type {(options: {
+ *   text: (state: any, now: any) => string, changes: (state: any) => any,
+ *   role?: string, pressed?: When, when?: When,
+ * }) => Part}
+ */
+export function button({ text, changes, role = "text", pressed, when = () => true }) {
   return ({ read, write }) => {
-    const element = h("button", { type: "button", onclick: () => write(changes(read())) });
-    const draw = (state) => {
-      if (element.textContent !== text(state)) element.textContent = text(state);
+    const element = h("button", {
+      type: "button",
+      class: `dit-${role}`,
+      onclick: () => write(changes(read())),
+    });
+    const draw = (state, now) => {
+      reveal(element, when(state));
+      if (element.hidden) return;
+      if (element.textContent !== text(state, now)) element.textContent = text(state, now);
+      if (pressed) element.setAttribute("aria-pressed", String(pressed(state)));
       element.disabled = changes(state) === null;
     };
     return { element, draw };

@@ -5,8 +5,15 @@ from dataclasses import replace
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
-from torch.nn.functional import affine_grid, avg_pool2d, cross_entropy, grid_sample, interpolate
+from torch import Tensor, nn
+from torch.nn.functional import (
+    affine_grid,
+    avg_pool2d,
+    cross_entropy,
+    grid_sample,
+    interpolate,
+    layer_norm,
+)
 
 from dit_lesson.autoencoder import Autoencoder, autoencoder_loss
 from dit_lesson.checkpoints import load_model
@@ -28,6 +35,11 @@ JUDGE_RECIPE = Recipe(1200, batch_size=64, learning_rate=4e-3, weight_decay=0.05
 MAX_DEGREES = 10  # by which digits are turned for the judge
 
 AUTOENCODER_RECIPE = Recipe(1500, batch_size=64, learning_rate=4e-3, fused=False)
+
+# the decoder of autoencoder-4x4x8, trained on for Part III
+DECODER_RECIPE = Recipe(1000, 64, learning_rate=3e-3, ema_decay=0.99, fused=False)
+LATENT_NOISE = 0.1  # in deviations of a latent's channel
+FEATURE_WEIGHT = 0.1
 
 IN_CONTEXT_DIT = DiTConfig(
     input_size=8,
@@ -74,6 +86,39 @@ def train_autoencoder(
 
     Run(model, loss, digits("train", 32)[:1], recipe, seed).complete()
     return model
+
+
+def train_decoder(recipe: Recipe, seed: int) -> Autoencoder:
+    r"""The 4x4x8 autoencoder with its decoder trained on; the encoder, and so the latents, stay.
+
+    $\overline{(x - D(z + \sigma\epsilon))^2}$, plus the same error in the features of a ViT. What a
+    DiT paints is a little off, and the decoder learns to make strokes of that.
+    """
+    autoencoder, vit = load_model("autoencoder-4x4x8"), load_model("vit").requires_grad_(False)
+    noise_size = LATENT_NOISE * autoencoder.latent_std[:, None, None]
+
+    def loss(decoder: nn.Module, images: Tensor, generator: torch.Generator) -> Tensor:
+        images = shift_images(images, MAX_SHIFT, generator)
+        with torch.no_grad():
+            z, _ = autoencoder.encode(images)
+            features = vit_features(vit, images)
+        painted = decoder(z + noise_size * torch.randn(z.shape, generator=generator))
+        error = (vit_features(vit, painted) - features).square().mean()
+        return (painted - images).square().mean() + FEATURE_WEIGHT * error
+
+    Run(autoencoder.decoder, loss, digits("train", 32)[:1], recipe, seed).complete()
+    return autoencoder
+
+
+def vit_features(vit: ViT, images: Tensor) -> Tensor:
+    """The tokens after each of the first three blocks, normalised and side by side."""
+    x = vit.x_embedder(images[:, :, 2:-2, 2:-2]) + vit.pos_embed  # without the frame of paper
+    x = torch.cat([vit.cls_token.expand(len(x), -1, -1), x], dim=1)
+    features = []
+    for block in vit.blocks[:3]:
+        x = block(x)
+        features.append(layer_norm(x, x.shape[-1:]))
+    return torch.cat(features, dim=-1)
 
 
 def train_vit(

@@ -19,8 +19,11 @@ from dit_lesson.experiments import record
 from dit_lesson.experiments.recipes import (
     AUTOENCODER_RECIPE,
     CAPTION_DIT,
+    DECODER_RECIPE,
+    FEATURE_WEIGHT,
     IN_CONTEXT_DIT,
     JUDGE_RECIPE,
+    LATENT_NOISE,
     MAX_DEGREES,
     MAX_SHIFT,
     SMALL_DIT_RECIPE,
@@ -31,6 +34,7 @@ from dit_lesson.experiments.recipes import (
     latents,
     noise_loss,
     train_autoencoder,
+    train_decoder,
     train_dit,
     train_judge,
     train_vit,
@@ -83,6 +87,19 @@ def _autoencoder(
         "model": "Autoencoder",
         "arguments": {"downsample": downsample},
         "training": {"kl_weight": kl_weight, "max_shift": MAX_SHIFT},
+    }
+
+
+def _decoder(recipe: Recipe) -> tuple[Autoencoder, dict[str, Any]]:
+    return train_decoder(recipe, SEED), {
+        "model": "Autoencoder",
+        "arguments": {"downsample": 8},
+        "training": {
+            "encoder": "autoencoder-4x4x8",
+            "latent_noise": LATENT_NOISE,
+            "feature_weight": FEATURE_WEIGHT,
+            "max_shift": MAX_SHIFT,
+        },
     }
 
 
@@ -178,6 +195,7 @@ SHIPPED = {
     ),
     "judge": Shipped(JUDGE_RECIPE, _judge, _judge_metrics),
     "vit": Shipped(VIT_RECIPE, _vit, vit_metrics),
+    "autoencoder-4x4x8-decoder": Shipped(DECODER_RECIPE, _decoder, _autoencoder_metrics),
     "caption-dit": Shipped(
         SMALL_DIT_RECIPE, partial(_small_dit, config=CAPTION_DIT), _small_dit_metrics
     ),

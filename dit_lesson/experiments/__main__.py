@@ -4,10 +4,10 @@ import argparse
 
 import torch
 
-from dit_lesson.experiments import RESULTS, THREADS, compare, comparisons, race, spiral
+from dit_lesson.experiments import RESULTS, THREADS, compare, comparisons, knobs, race, spiral
 from dit_lesson.experiments.shipped import SHIPPED, make
 
-COMPARISONS = comparisons.COMPARISONS | spiral.SPIRALS | race.RACES
+COMPARISONS = comparisons.COMPARISONS | spiral.SPIRALS | race.RACES | knobs.KNOB_COMPARISONS
 
 
 def main(arguments: list[str] | None = None) -> None:

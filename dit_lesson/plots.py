@@ -351,6 +351,22 @@ def curve(x: np.ndarray, y: np.ndarray, xlabel: str, ylabel: str) -> matplotlib.
     return figure
 
 
+def losses_by_t(
+    times: Sequence[float], curves: dict[str, Sequence[float]], limits: tuple[float, float]
+) -> matplotlib.figure.Figure:
+    """Draw the loss of several models by time, on a logarithmic scale within the limits."""
+    figure, axes = plt.subplots(figsize=(WIDTH, 3))
+    plt.close(figure)
+    dashes = ("-", "--", ":", "-.")
+    for (name, losses), dash, shade in zip(
+        curves.items(), dashes, list(COLOURS.values()), strict=False
+    ):
+        axes.plot(times, losses, dash, marker="o", color=shade, label=name)
+    axes.set(xlabel="t, the share of noise", ylabel="loss", yscale="log", ylim=limits)
+    axes.legend()
+    return figure
+
+
 def ledger(costs: dict[str, dict[str, float]], chosen: str, unit: str) -> matplotlib.figure.Figure:
     """Draw costs by design and part: the parts of one design, and all designs as stacked bars."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3))

@@ -5,8 +5,8 @@ import numpy as np
 from dit_lesson.exercises import exercise
 from dit_lesson.numpy_dit import (
     Weights,
-    adaln_zero_block,
     below,
+    block,
     final_layer,
     join_patches,
     layer_norm,
@@ -79,7 +79,7 @@ def _dit(
 
     for number in range(2):
         name = f"blocks.{0 if one_block else number}"
-        tokens = adaln_zero_block(tokens, c, below(weights, name), num_heads)
+        tokens = block(tokens, c, below(weights, name), num_heads)
     end = below(weights, "final_layer")
     if modulated_end:
         patches = final_layer(tokens, c, end)

@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dit_lesson.checkpoints import load_model
 from dit_lesson.diffusion import Straight, denoising_loss
@@ -36,7 +36,7 @@ KNOBS: dict[str, dict[str, dict[str, Any]]] = {
     "as is": {},
     "learning rate 1e-3": {"recipe": {"learning_rate": 1e-3}},
     "paper embeddings": {"model": {"embedding_init": "paper"}},
-    "uniform t": {"times": {"spread": None}},
+    "uniform t": {"path": Straight()},
 }
 
 
@@ -47,7 +47,7 @@ def knob_run(recipe: Recipe, knob: str, seed: int) -> dict[str, Any]:
     digits. Test digits are not used.
     """
     change = KNOBS[knob]
-    path = Straight(**{"spread": 1.0} | change.get("times", {}))
+    path = change.get("path", PATH)
     autoencoder = load_model("autoencoder-4x4x8-decoder")
     train, validation = (
         (autoencoder.to_latents(images), labels) for images, labels in judge_split()
@@ -66,7 +66,7 @@ def knob_run(recipe: Recipe, knob: str, seed: int) -> dict[str, Any]:
     x, y = validation
     noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
 
-    def measured(model: DiT) -> dict[str, float]:
+    def measured(model: nn.Module) -> dict[str, float]:
         by_t = loss_by_t(
             lambda x, t, noise: denoising_loss(
                 lambda x, t: model(x, t, y), x, t, noise, PATH, "velocity"

@@ -28,13 +28,13 @@ def _small_model(width: int = 8, classes: int = 3, frequencies: int = 16) -> Wei
         "final_layer.adaLN_modulation.1": (2 * width, width),
         "final_layer.linear": (2 * 2 * 4, width),
     }
-    for block in ("blocks.0", "blocks.1"):
+    for name in ("blocks.0", "blocks.1"):
         shapes |= {
-            f"{block}.attn.qkv": (3 * width, width),
-            f"{block}.attn.proj": (width, width),
-            f"{block}.mlp.fc1": (4 * width, width),
-            f"{block}.mlp.fc2": (width, 4 * width),
-            f"{block}.adaLN_modulation.1": (6 * width, width),
+            f"{name}.attn.qkv": (3 * width, width),
+            f"{name}.attn.proj": (width, width),
+            f"{name}.mlp.fc1": (4 * width, width),
+            f"{name}.mlp.fc2": (width, 4 * width),
+            f"{name}.adaLN_modulation.1": (6 * width, width),
         }
     weights = {f"{name}.weight": 0.5 * random.normal(size=shape) for name, shape in shapes.items()}
     weights |= {f"{name}.bias": random.normal(size=shape[:1]) for name, shape in shapes.items()}

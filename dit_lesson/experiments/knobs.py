@@ -32,7 +32,7 @@ TIMES = [0.1, 0.3, 0.5, 0.7, 0.9]
 PATH = Straight()
 
 #: What each knob changes: the recipe, the model, the spread of the times in training.
-KNOBS: dict[str, dict[str, dict[str, Any]]] = {
+KNOBS: dict[str, dict[str, Any]] = {
     "as is": {},
     "learning rate 1e-3": {"recipe": {"learning_rate": 1e-3}},
     "paper embeddings": {"model": {"embedding_init": "paper"}},

@@ -1,8 +1,14 @@
 // Files of tensors in the format safetensors: what assets.py packs, and what `load_model` reads.
 
-import { halfFloat } from "./checkpoints.mjs";
-
 /** @typedef {Record<string, {shape: number[], data: Float32Array}>} Tensors */
+
+// A float16 given by its 16 bits: finite numbers only, as weights are
+/** @type {(bits: number) => number} */
+export function halfFloat(bits) {
+  const [exponent, fraction] = [(bits >> 10) & 31, bits & 1023];
+  const size = exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : 2 ** -24 * fraction;
+  return bits & 32768 ? -size : size;
+}
 
 // Float32 and float16 as they are; int8 and pairs of 4 bits times the tensor's step; other
 // whole numbers as they are

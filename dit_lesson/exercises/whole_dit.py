@@ -142,7 +142,7 @@ def _between(u: np.ndarray, beta_tilde: float, beta: float) -> np.ndarray:
 
 @exercise(
     (random.uniform(-0.9, 0.9, size=(2, 4, 3, 3)), 0.004, 0.01),
-    right="At the start the answer is 0, and the variance the geometric mean of the two.",
+    right="At the start the answer is 0, and sigma^2 the geometric mean.",
     mistakes={
         "That is the first half, which is the noise: the variance is in the second.": (
             lambda answer, *betas: _between((_halves(answer)[0] + 1) / 2, *betas)
@@ -181,7 +181,7 @@ def check_log_variance(answer: np.ndarray, beta_tilde: float, beta: float) -> np
     (28, 1152, 250, 2),
     (12, 384, 250, 2),
     (3, 64, 20, 11),
-    right="The table is the smaller one as long as steps times conditions is less than D + 1.",
+    right="The table is smaller while steps times conditions is less than D + 1.",
     mistakes={
         "The final layer is missing: it has a shift and a scale, too.": (
             lambda depth, width, steps, conditions: (

@@ -49,6 +49,14 @@ export function stages(state) {
   return { parts, ...cost(Object.keys(ledger)) };
 }
 
+const MENU = {
+  whole: "the whole model",
+  norms: "layer norms",
+  cross: "cross-attention",
+  final: "final layer",
+};
+// only adaLN-Zero has gates
+const gated = ({ conditioning }) => conditioning === "adaln-zero" ? 0.1 : 0;
 const times = (shape) => shape.join(" × ");
 const chosen = ({ part }, now) => part === "whole" ? now : now.parts[part];
 
@@ -93,18 +101,18 @@ function detail({ part, texts, conditioning, size, sizes }, now) {
   const many = ["norms", "attention", "cross", "MLP"].includes(part)
     ? `, in each of ${sizes[size].depth} blocks`
     : "";
-  return `${name}, chapter ${chapters}\n${words}\n${times(takes)} → ${times(gives)}${many}`;
+  return `${name}, ${chapters}\n${words}\n${times(takes)} → ${times(gives)}${many}`;
 }
 
 export default ui.figure({
   stages,
   layout: {
     narrow: `"detail detail" auto "costs costs" auto "latent time" auto "patches label" auto
-      "positions modulation" auto "norms modulation" auto "attention modulation" auto
+      "positions ." auto "norms modulation" auto "attention modulation" auto
       "cross modulation" auto "MLP modulation" auto "final modulation" auto "answer ." auto
       / minmax(0, 1fr) minmax(0, 1fr)`,
     wide: `"latent time detail" auto "patches label detail" auto
-      "positions modulation detail" auto "norms modulation detail" auto
+      "positions . detail" auto "norms modulation detail" auto
       "attention modulation costs" auto "cross modulation costs" auto
       "MLP modulation costs" auto "final modulation costs" auto "answer . costs" auto
       / minmax(0, 1fr) minmax(0, 1fr) minmax(0, 1.6fr)`,
@@ -154,12 +162,14 @@ export default ui.figure({
     ["label", "looked_up", { role: "condition" }],
     ["looked_up", "cross", { role: "condition" }],
     ["modulation", "norms", { role: "scale" }],
+    ["modulation", "attention", { role: "gate", flow: gated }],
+    ["modulation", "MLP", { role: "gate", flow: gated }],
     ["modulation", "final", { role: "scale" }],
   ],
   controls: {
     part: ui.menu({
       label: "part",
-      text: (part) => part === "whole" ? "the whole model" : part,
+      text: (part) => MENU[part] ?? part,
     }),
     size: ui.menu({ label: "size", text: (size) => `DiT-${size}` }),
     patch_size: ui.menu({ label: "patch size p", text: (p) => `${p} × ${p}` }),
@@ -195,8 +205,8 @@ export default ui.figure({
         } of the MACs.`
         : ".");
   },
-  note: "Pink and orange belong to the condition; the parts between the positions and the final " +
-    "layer stand in every block.",
+  note: "Orange sets scale and shift, green the gates, pink belongs to the condition; the parts " +
+    "between the positions and the final layer stand in every block.",
   table: ({ texts }, now) => ({
     caption: "parameters in millions, multiply-accumulates in units of 10⁹",
     columns: ["part", "million parameters", "GMAC"],

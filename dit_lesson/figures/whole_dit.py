@@ -14,20 +14,44 @@ from dit_lesson.plots import COLOURS, WIDTH
 
 SIZES = ("S", "B", "L", "XL")
 
-#: Every part of the map: its name, its equation in words, and the chapter that has it.
+#: Every part of the map: its name, its equation in words, and where it is told.
 PARTS: dict[str, tuple[str, str, str]] = {
-    "latent": ("noisy latent", "a · latent + b · noise, with the shares that t says", "2 and 3"),
-    "patches": ("patches", "E · patch + b, the same for every patch", "4"),
-    "positions": ("positions", "token + its row of a fixed table of sines and cosines", "5"),
-    "time": ("time", "linear, SiLU, linear of the cosines and sines of t", "6"),
-    "label": ("label", "row y of a table, and one more row for no class", "6"),
-    "modulation": ("modulation", "W · SiLU(c) + b, cut into vectors of width D", "9 and 10"),
-    "norms": ("layer norms", "(token − its mean) / its deviation, then scale and shift", "9"),
-    "attention": ("attention", "softmax(queries · keys / √d) · values, then a linear layer", "1"),
-    "cross": ("cross-attention", "queries of the tokens, keys and values of t and y", "8"),
-    "MLP": ("MLP", "linear to 4 D, GELU, linear back to D, for each token", "1"),
-    "final": ("final layer", "W · norm(token) + b: the numbers of a patch", "12"),
-    "answer": ("answer", "patches back in place: the noise, then the variance", "4 and 12"),
+    "latent": (
+        "noisy latent",
+        "a · latent + b · noise, with the shares that t says",
+        "chapters 2 and 3",
+    ),
+    "patches": ("patches", "E · patch + b, the same for every patch", "chapter 4"),
+    "positions": (
+        "positions",
+        "token + its row of a fixed table of sines and cosines",
+        "chapter 5",
+    ),
+    "time": ("time", "linear, SiLU, linear of the cosines and sines of t", "chapter 6"),
+    "label": ("label", "row y of a table, and one more row for no class", "chapter 6"),
+    "modulation": (
+        "modulation",
+        "W · SiLU(c) + b, cut into vectors of width D",
+        "chapters 9 and 10",
+    ),
+    "norms": (
+        "layer norms",
+        "(token − its mean) / its deviation, then scale and shift",
+        "chapter 9",
+    ),
+    "attention": (
+        "attention",
+        "softmax(queries · keys / √d) · values, then a linear layer",
+        "chapter 1",
+    ),
+    "cross": ("cross-attention", "queries of the tokens, keys and values of t and y", "chapter 8"),
+    "MLP": ("MLP", "linear to 4 D, GELU, linear back to D, for each token", "chapter 1"),
+    "final": ("final layer", "W · norm(token) + b: the numbers of a patch", "chapter 12"),
+    "answer": (
+        "answer",
+        "patches back in place: the noise, then the variance",
+        "chapters 4 and 12",
+    ),
 }
 
 #: The entries of a ledger that a part of the map stands for; the others cost nothing.

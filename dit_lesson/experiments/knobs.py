@@ -1,8 +1,8 @@
 """What each number of a short training is worth: one is changed, the others stay."""
 
 from collections.abc import Callable
-from dataclasses import asdict, replace
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -31,12 +31,21 @@ RECIPE = Recipe(300, batch_size=32, learning_rate=1e-2, ema_decay=0.995)
 TIMES = [0.1, 0.3, 0.5, 0.7, 0.9]
 PATH = Straight()
 
-#: What each knob changes: the recipe, the model, the spread of the times in training.
-KNOBS: dict[str, dict[str, Any]] = {
-    "as is": {},
-    "learning rate 1e-3": {"recipe": {"learning_rate": 1e-3}},
-    "paper embeddings": {"model": {"embedding_init": "paper"}},
-    "uniform t": {"path": Straight()},
+
+@dataclass(frozen=True)
+class Knobs:
+    """What a run may change: the rate, the start of the embeddings, the spread of the times."""
+
+    learning_rate: float = RECIPE.learning_rate
+    embedding_init: Literal["paper", "unit"] = "unit"
+    spread: float | None = 1.0
+
+
+KNOBS = {
+    "as is": Knobs(),
+    "learning rate 1e-3": Knobs(learning_rate=1e-3),
+    "paper embeddings": Knobs(embedding_init="paper"),
+    "uniform t": Knobs(spread=None),
 }
 
 
@@ -46,8 +55,8 @@ def knob_run(recipe: Recipe, knob: str, seed: int) -> dict[str, Any]:
     Trained on the 3,600 digits that the judge saw; the loss is that of the other 400 training
     digits. Test digits are not used.
     """
-    change = KNOBS[knob]
-    path = change.get("path", PATH)
+    knobs = KNOBS[knob]
+    path = Straight(spread=knobs.spread)
     autoencoder = load_model("autoencoder-4x4x8-decoder")
     train, validation = (
         (autoencoder.to_latents(images), labels) for images, labels in judge_split()
@@ -58,8 +67,8 @@ def knob_run(recipe: Recipe, knob: str, seed: int) -> dict[str, Any]:
         return denoising_loss(lambda x, t: model(x, t, y, generator), x, t, noise, path, "velocity")
 
     torch.manual_seed(seed)
-    model = DiT(replace(LATENT_DIT, **change.get("model", {})))
-    run = Run(model, loss, train, replace(recipe, **change.get("recipe", {})), seed)
+    model = DiT(replace(LATENT_DIT, embedding_init=knobs.embedding_init))
+    run = Run(model, loss, train, replace(recipe, learning_rate=knobs.learning_rate), seed)
     for _ in run.walk():
         pass
 

@@ -223,6 +223,11 @@ def repair(soup: BeautifulSoup) -> None:
     for button in soup.select("button[title]:not([aria-label]), a.btn[title]:not([aria-label])"):
         if not button.get_text(strip=True):
             button["aria-label"] = button["title"]
+    # a control that shows words is named by them: who speaks to the page says what they see
+    for control in soup.select("button[aria-label], summary[aria-label], a[aria-label]"):
+        words = control.get_text(" ", strip=True)
+        if words and words.lower() not in control["aria-label"].lower():
+            del control["aria-label"]
     for button in soup.select("button.sidebar-toggle"):
         button["type"] = "button"
 

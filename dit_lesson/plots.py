@@ -183,8 +183,9 @@ def digit_rows(rows: dict[str, np.ndarray], titles: Sequence[str]) -> matplotlib
     plt.close(figure)
     for places, (name, images) in zip(axes, rows.items(), strict=True):
         for place, image in zip(places, images, strict=True):
-            matrix(place, image / 255, 1)
-            place.set_aspect("equal")
+            place.imshow(image, cmap=INK, vmin=0, vmax=255)
+            place.set(xticks=[], yticks=[])
+            place.spines[:].set_visible(True)
         places[0].set_ylabel(name.replace(" ", "\n"), rotation=0, ha="right", va="center")
     for place, title in zip(axes[0], titles, strict=True):
         place.set_title(title)

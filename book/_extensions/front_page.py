@@ -89,13 +89,14 @@ def parts(book: Path) -> dict[str, list[str]]:
 def card(chapter: Chapter, picture: str) -> str:
     """A chapter's card; its title is the one link, which book.css stretches over the card."""
     lines = [
-        f":::{{grid-item-card}} {{doc}}`{chapter.number} · {chapter.title} </{chapter.name}>`",
+        f"::::{{grid-item-card}} {{doc}}`{chapter.number} · {chapter.title} </{chapter.name}>`",
         ":class-card: chapter-card",
     ]
     if picture:
         alt = f"The figure of chapter {chapter.number}"
         lines += [f":img-top: {picture}", f":img-alt: {alt}"]
-    return "\n".join([*lines, "", chapter.question, "+++", f"{chapter.minutes} minutes", ":::"])
+    footer = [":::{card-footer}", f"{chapter.minutes} minutes", ":::"]
+    return "\n".join([*lines, "", chapter.question, "", *footer, "::::"])
 
 
 def write_picture(chapter: Chapter, folder: Path) -> Path:
@@ -127,8 +128,8 @@ def fill_front_page(app: Sphinx, docname: str, source: list[str]) -> None:
                 path = write_picture(chapter, pictures)
                 address = "/" + os.path.relpath(path, book)
             cards.append(card(chapter, address))
-        grid = "::::{grid} 1 2 2 3\n:gutter: 3\n:class-container: chapter-cards"
-        sections.append(f"### {caption}\n\n{grid}\n\n" + "\n\n".join(cards) + "\n\n::::")
+        grid = ":::::{grid} 1 2 2 3\n:gutter: 3\n:class-container: chapter-cards"
+        sections.append(f"### {caption}\n\n{grid}\n\n" + "\n\n".join(cards) + "\n\n:::::")
     lines = []
     for line in source[0].splitlines():
         if line == CARDS_HERE:

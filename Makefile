@@ -41,9 +41,10 @@ train: $(READY)  ## train again what ships with the package (half an hour; one: 
 race: $(READY)  ## the race of the four designs: the runs that its result lacks
 	@$(BIN)/python -m dit_lesson.experiments design-comparison
 
-bench: $(READY)  ## time the four designs beside diffusers' model, and the figures in the built book
+bench: $(READY)  ## time the four designs, the figures in the built book, and the engine of the page
 	@$(BIN)/python -m tools.bench_designs
 	@$(BIN)/python -m tools.bench_figures
+	@$(BIN)/python -m tools.bench_engine
 
 mutants: $(READY)  ## change one operator or number of the core at a time: which changes go unnoticed
 	@$(BIN)/python -m tools.mutants

@@ -26,11 +26,19 @@ from dit_lesson.validation import one_of, require
 
 WEIGHTS = Path(__file__).parent / "weights"
 
+
+def _judge(**arguments: int) -> nn.Module:
+    from dit_lesson.evaluation import Judge  # which loads its judge from here
+
+    return Judge(**arguments)
+
+
 #: How a card's "model" is made from its "arguments".
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "ViT": ViT,
     "Autoencoder": Autoencoder,
     "DiT": lambda **config: DiT(DiTConfig(**config)),
+    "Judge": _judge,
 }
 
 

@@ -118,6 +118,14 @@ def softmax(x: np.ndarray) -> np.ndarray:
     return exponentials / exponentials.sum(axis=-1, keepdims=True)
 
 
+def attention_weights(queries: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    r"""$A = \mathrm{softmax}(Q K^\top / \sqrt{d})$: how much each query looks at each key.
+
+    Args: queries (..., N, d), keys (..., M, d). Returns: (..., N, M), rows that sum to 1.
+    """
+    return softmax(queries @ np.swapaxes(keys, -1, -2) / queries.shape[-1] ** 0.5)
+
+
 def attention(queries: np.ndarray, keys: np.ndarray, values: np.ndarray) -> np.ndarray:
     r"""$\mathrm{softmax}(Q K^\top / \sqrt{d})\,V$.
 
@@ -132,8 +140,7 @@ def attention(queries: np.ndarray, keys: np.ndarray, values: np.ndarray) -> np.n
         keys=(keys, "... M d"),
         values=(values, "... M e"),
     )
-    scores = queries @ np.swapaxes(keys, -1, -2) / queries.shape[-1] ** 0.5
-    return softmax(scores) @ values
+    return attention_weights(queries, keys) @ values
 
 
 # From here on a layer's numbers come as a dictionary with the names of the released checkpoints.
@@ -154,6 +161,21 @@ def below(weights: Weights, name: str) -> Weights:
     return found
 
 
+def split_heads(x: np.ndarray, num_heads: int) -> np.ndarray:
+    """(B, N, D) -> (B, heads, N, D / heads): every head gets its share of the features.
+
+    Raises: ValueError if D is not a multiple of num_heads.
+    """
+    divides("split_heads", num_heads=num_heads, width=x.shape[-1])
+    return x.reshape(*x.shape[:2], num_heads, -1).transpose(0, 2, 1, 3)
+
+
+def join_heads(heads: np.ndarray) -> np.ndarray:
+    """(B, heads, N, d) -> (B, N, heads * d): `split_heads` undone."""
+    batch, _, tokens, _ = heads.shape
+    return heads.transpose(0, 2, 1, 3).reshape(batch, tokens, -1)
+
+
 def self_attention(x: np.ndarray, weights: Weights, num_heads: int) -> np.ndarray:
     r"""$[\mathrm{head}_1, \dots, \mathrm{head}_h]\,W_o^\top + b_o$, every head from its share of D.
 
@@ -163,14 +185,26 @@ def self_attention(x: np.ndarray, weights: Weights, num_heads: int) -> np.ndarra
     Raises: ValueError if D is not a multiple of num_heads.
     Source: ViT, equations 5 to 8.
     """
-    batch, tokens, width = x.shape
-    divides("self_attention", num_heads=num_heads, width=width)
-    qkv = linear(x, weights["qkv.weight"], weights["qkv.bias"])
-    # (B, N, 3D) -> (3, B, heads, N, D / heads)
-    qkv = qkv.reshape(batch, tokens, 3, num_heads, -1).transpose(2, 0, 3, 1, 4)
-    heads = attention(*qkv)
-    joined = heads.transpose(0, 2, 1, 3).reshape(batch, tokens, width)
-    return linear(joined, weights["proj.weight"], weights["proj.bias"])
+    qkv = np.split(linear(x, weights["qkv.weight"], weights["qkv.bias"]), 3, axis=-1)
+    heads = attention(*(split_heads(part, num_heads) for part in qkv))
+    return linear(join_heads(heads), weights["proj.weight"], weights["proj.bias"])
+
+
+def cross_attention(
+    x: np.ndarray, context: np.ndarray, weights: Weights, num_heads: int
+) -> np.ndarray:
+    r"""The same with queries from x, and keys and values from a second sequence.
+
+    Args: x (B, N, D); context (B, M, D); weights `q` (D, D), `kv` (2D, D) and `proj` (D, D) with
+    biases; num_heads, a divisor of D.
+    Returns: (B, N, D).
+    Raises: ValueError if D is not a multiple of num_heads.
+    Source: Vaswani et al. 2017, section 3.2.3; DiT, section 3.2 (M = 2: time and class).
+    """
+    queries = linear(x, weights["q.weight"], weights["q.bias"])
+    keys, values = np.split(linear(context, weights["kv.weight"], weights["kv.bias"]), 2, axis=-1)
+    heads = attention(*(split_heads(part, num_heads) for part in (queries, keys, values)))
+    return linear(join_heads(heads), weights["proj.weight"], weights["proj.bias"])
 
 
 def mlp(x: np.ndarray, weights: Weights) -> np.ndarray:
@@ -193,34 +227,104 @@ def modulation(c: np.ndarray, weights: Weights, chunks: int) -> list[np.ndarray]
     return np.split(linear(silu(c), weights["1.weight"], weights["1.bias"]), chunks, axis=-1)
 
 
-def adaln_zero_block(x: np.ndarray, c: np.ndarray, weights: Weights, num_heads: int) -> np.ndarray:
-    r"""$x' = x + \alpha_1\,\mathrm{Attn}(\mathrm{LN}(x)(1 + \gamma_1) + \beta_1)$, MLP likewise.
+# The branches of a block in their order, and the layer norm before each.
+NORMS = {"attn": "norm1", "cross_attn": "norm_cross", "mlp": "norm2"}
 
-    Args: x (B, N, D) tokens, c (B, D) conditions; weights `attn`, `mlp`, `adaLN_modulation`.
-    Returns: (B, N, D).
-    Source: DiT, section 3.2, "adaLN-Zero block".
+
+def steering(condition: np.ndarray, weights: Weights) -> dict[str, tuple[np.ndarray, ...]]:
+    r"""What steers a block: shift $\beta$, scale $\gamma$ and gate $\alpha$ of every branch.
+
+    adaLN-Zero reads all three off c; adaLN has no gate, $\alpha = 1$. The two other designs have
+    layer norms with learned weights, $1 + \gamma$ = weight and $\beta$ = bias, and no gate.
+
+    Args: condition, c (B, D), or the sequence (B, M, D) of which only B is read; weights of a
+    block.
+    Returns: by the branch's name, in order, three arrays (B, D).
+    Source: DiT, section 3.2.
     """
-    shift_msa, scale_msa, gate_msa, shift_mlp, scale_mlp, gate_mlp = modulation(
-        c, below(weights, "adaLN_modulation"), 6
-    )
-    attended = self_attention(
-        modulate(layer_norm(x), shift_msa, scale_msa), below(weights, "attn"), num_heads
-    )
-    x = x + gate_msa[:, None] * attended
-    transformed = mlp(modulate(layer_norm(x), shift_mlp, scale_mlp), below(weights, "mlp"))
-    return x + gate_mlp[:, None] * transformed
+    if "adaLN_modulation.1.weight" not in weights:
+        names = {name: norm for name, norm in NORMS.items() if f"{norm}.weight" in weights}
+        learned = {name: learned_norm(condition, weights, norm) for name, norm in names.items()}
+        return {name: (*rows, np.ones_like(rows[0])) for name, rows in learned.items()}
+    chunks = len(weights["adaLN_modulation.1.bias"]) // condition.shape[-1]
+    vectors = modulation(condition, below(weights, "adaLN_modulation"), chunks)
+    if chunks == 4:
+        vectors = np.insert(vectors, [2, 4], 1.0, axis=0)
+    return {"attn": tuple(vectors[:3]), "mlp": tuple(vectors[3:])}
 
 
-def final_layer(x: np.ndarray, c: np.ndarray, weights: Weights) -> np.ndarray:
+def learned_norm(
+    condition: np.ndarray, weights: Weights, name: str
+) -> tuple[np.ndarray, np.ndarray]:
+    r"""Shift and scale (B, D) of a layer norm with weights of its own, the same for all samples."""
+    norm = below(weights, name)
+    shape = (len(condition), condition.shape[-1])
+    return np.broadcast_to(norm["bias"], shape), np.broadcast_to(norm["weight"] - 1, shape)
+
+
+def branch(
+    name: str, x: np.ndarray, condition: np.ndarray, weights: Weights, num_heads: int
+) -> np.ndarray:
+    """The branch ``name`` of a block, "attn", "cross_attn" or "mlp": (B, N, D) -> (B, N, D)."""
+    layer = below(weights, name)
+    if name == "mlp":
+        return mlp(x, layer)
+    if name == "attn":
+        return self_attention(x, layer, num_heads)
+    return cross_attention(x, condition, layer, num_heads)
+
+
+def block(x: np.ndarray, condition: np.ndarray, weights: Weights, num_heads: int) -> np.ndarray:
+    r"""$x \leftarrow x + \alpha\,f(\mathrm{LN}(x)(1 + \gamma) + \beta)$ for each branch $f$.
+
+    One equation for the four designs: they differ in where $\alpha$, $\beta$ and $\gamma$ come
+    from (`steering`), and cross-attention has a third branch.
+
+    Args: x (B, N, D) tokens; condition, c (B, D) for adaLN and adaLN-Zero, else the sequence
+    [t, y] (B, M, D), which in-context conditioning does not read; weights of the block;
+    num_heads.
+    Returns: (B, N, D).
+    Source: DiT, section 3.2 and figure 3.
+    """
+    for name, (shift, scale, gate) in steering(condition, weights).items():
+        modulated = modulate(layer_norm(x), shift, scale)
+        x = x + gate[:, None] * branch(name, modulated, condition, weights, num_heads)
+    return x
+
+
+def final_steering(condition: np.ndarray, weights: Weights) -> tuple[np.ndarray, np.ndarray]:
+    r"""Shift $\beta$ and scale $\gamma$, each (B, D), of the final layer: from c, or learned.
+
+    Source: DiT, section 3.2, "Transformer decoder" ("adaptive if using adaLN").
+    """
+    if "adaLN_modulation.1.weight" in weights:
+        shift, scale = modulation(condition, below(weights, "adaLN_modulation"), 2)
+        return shift, scale
+    return learned_norm(condition, weights, "norm_final")
+
+
+def final_layer(x: np.ndarray, condition: np.ndarray, weights: Weights) -> np.ndarray:
     r"""$W\,(\mathrm{LN}(x)(1 + \gamma) + \beta) + b$: from tokens to flattened patches.
 
-    Args: x (B, N, D), c (B, D); weights `adaLN_modulation` and `linear`.
+    Args: x (B, N, D); condition as in `block`; weights `linear`, and `adaLN_modulation` or
+    `norm_final`.
     Returns: (B, N, p * p * output channels).
     Source: DiT, section 3.2, "Transformer decoder".
     """
-    shift, scale = modulation(c, below(weights, "adaLN_modulation"), 2)
-    x = modulate(layer_norm(x), shift, scale)
+    x = modulate(layer_norm(x), *final_steering(condition, weights))
     return linear(x, weights["linear.weight"], weights["linear.bias"])
+
+
+def cut_patches(images: np.ndarray, patch_size: int) -> np.ndarray:
+    """(B, C, H, W) -> (B, N, C * p * p): features ordered (C, p, p), as a convolution reads them.
+
+    Raises: ValueError if a side is not a multiple of patch_size p.
+    """
+    batch, channels, height, width = images.shape
+    divides("cut_patches", patch_size=patch_size, height=height, width=width)
+    rows, columns = height // patch_size, width // patch_size
+    patches = images.reshape(batch, channels, rows, patch_size, columns, patch_size)
+    return patches.transpose(0, 2, 4, 1, 3, 5).reshape(batch, rows * columns, -1)
 
 
 def patch_embedding(images: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
@@ -230,16 +334,13 @@ def patch_embedding(images: np.ndarray, weight: np.ndarray, bias: np.ndarray) ->
     Returns: (B, N, D), N = (H / p)(W / p), row by row.
     Raises: ValueError if channels or sizes do not fit.
     """
-    (batch, channels, height, width), patch_size = images.shape, weight.shape[-1]
+    patch_size = weight.shape[-1]
     shapes(
         "patch_embedding",
         images=(images, f"B {weight.shape[1]} H W"),
         weight=(weight, f"D C {patch_size} {patch_size}"),
     )
-    divides("patch_embedding", patch_size=patch_size, height=height, width=width)
-    rows, columns = height // patch_size, width // patch_size
-    patches = images.reshape(batch, channels, rows, patch_size, columns, patch_size)
-    patches = patches.transpose(0, 2, 4, 1, 3, 5).reshape(batch, rows * columns, -1)
+    patches = cut_patches(images, patch_size)
     return linear(patches, weight.reshape(len(weight), -1), bias)
 
 
@@ -254,12 +355,52 @@ def join_patches(patches: np.ndarray, patch_size: int, height: int, width: int) 
     return images.transpose(0, 5, 1, 3, 2, 4).reshape(len(patches), -1, height, width)
 
 
+def time_embedding(t: np.ndarray, weights: Weights) -> np.ndarray:
+    r"""$W_2\,\mathrm{SiLU}(W_1 e(t) + b_1) + b_2$ with $e$ = `timestep_embedding`.
+
+    Args: t (B,) time steps; weights `mlp.0` and `mlp.2` with biases. Returns: (B, D).
+    Source: DiT, appendix A.
+    """
+    frequencies = timestep_embedding(t, weights["mlp.0.weight"].shape[1])
+    hidden = linear(frequencies, weights["mlp.0.weight"], weights["mlp.0.bias"])
+    return linear(silu(hidden), weights["mlp.2.weight"], weights["mlp.2.bias"])
+
+
+def conditioning(weights: Weights) -> str:
+    """The design that the weights of a model belong to, by the layers that its blocks have."""
+    adaptive = weights.get("blocks.0.adaLN_modulation.1.weight")
+    if adaptive is not None:
+        return {4: "adaln", 6: "adaln-zero"}[len(adaptive) // adaptive.shape[1]]
+    return "cross-attention" if "blocks.0.cross_attn.q.weight" in weights else "in-context"
+
+
+def embed(
+    x: np.ndarray, t: np.ndarray, y: np.ndarray, weights: Weights
+) -> tuple[np.ndarray, np.ndarray]:
+    """The tokens and the condition that the first block gets, as in `dit`.
+
+    Returns: tokens (B, N, D), with in-context conditioning (B, N + 2, D); and the condition, one
+    vector c (B, D) for adaLN and adaLN-Zero, else the sequence of time and class (B, 2, D).
+    """
+    kernel, bias = weights["x_embedder.proj.weight"], weights["x_embedder.proj.bias"]
+    tokens = patch_embedding(x, kernel, bias) + weights["pos_embed"]
+    time = time_embedding(t, below(weights, "t_embedder"))
+    label = weights["y_embedder.embedding_table.weight"][y]
+    design = conditioning(weights)
+    if design in ("adaln", "adaln-zero"):
+        return tokens, time + label
+    condition = np.stack([time, label], axis=1)
+    if design == "in-context":  # once, before the first block
+        tokens = np.concatenate([tokens, condition], axis=1)
+    return tokens, condition
+
+
 def dit(
     x: np.ndarray, t: np.ndarray, y: np.ndarray, weights: Weights, num_heads: int
 ) -> np.ndarray:
-    r"""$\epsilon_\theta(x_t, t, y)$: the adaLN-Zero model from noisy latent to predicted noise.
+    r"""$\epsilon_\theta(x_t, t, y)$: a DiT of any of the four designs, from latent to prediction.
 
-    Depth, width and patch size are read off the weights.
+    Design, depth, width and patch size are read off the weights.
 
     Args: x (B, C, H, W) noisy latents; t (B,) time steps; y (B,) whole numbers, class labels (the
     last row of the table is the null class, if the model was trained with one); weights by the
@@ -277,21 +418,14 @@ def dit(
         bool(((y >= 0) & (y < len(table))).all()),
         f"dit: y holds labels from {y.min()} to {y.max()}, expected 0 to {len(table) - 1}",
     )
-    depth = len({name.split(".")[1] for name in weights if name.startswith("blocks.")})
-    kernel = weights["x_embedder.proj.weight"]
+    tokens, condition = embed(x, t, y, weights)
+    for number in range(depth(weights)):
+        tokens = block(tokens, condition, below(weights, f"blocks.{number}"), num_heads)
+    num_tokens = weights["pos_embed"].shape[-2]  # in-context: the condition leaves the sequence
+    patches = final_layer(tokens[:, :num_tokens], condition, below(weights, "final_layer"))
+    return join_patches(patches, weights["x_embedder.proj.weight"].shape[-1], *x.shape[2:])
 
-    tokens = patch_embedding(x, kernel, weights["x_embedder.proj.bias"]) + weights["pos_embed"]
 
-    frequencies = timestep_embedding(t, weights["t_embedder.mlp.0.weight"].shape[1])
-    hidden = linear(
-        frequencies, weights["t_embedder.mlp.0.weight"], weights["t_embedder.mlp.0.bias"]
-    )
-    time = linear(
-        silu(hidden), weights["t_embedder.mlp.2.weight"], weights["t_embedder.mlp.2.bias"]
-    )
-    c = time + table[y]
-
-    for number in range(depth):
-        tokens = adaln_zero_block(tokens, c, below(weights, f"blocks.{number}"), num_heads)
-    patches = final_layer(tokens, c, below(weights, "final_layer"))
-    return join_patches(patches, kernel.shape[-1], *x.shape[2:])
+def depth(weights: Weights) -> int:
+    """The number of blocks."""
+    return len({name.split(".")[1] for name in weights if name.startswith("blocks.")})

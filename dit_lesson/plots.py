@@ -24,6 +24,7 @@ COLOURS = {
 WIDTH = 7.5  # inches: at 100 dots an inch the width of a page's text, so that 9 points stay 12 px
 SIGNED = LinearSegmentedColormap.from_list("signed", ["#4b3f92", "#ffffff", "#b8860b"])
 INK = LinearSegmentedColormap.from_list("ink", ["#fbfaf6", "#8f8e8b", "#1f2430"])
+SHARES = "Greys"  # numbers that are never negative: white is 0
 
 
 def use_style() -> None:
@@ -59,8 +60,15 @@ def matrix(axes: Axes, values: np.ndarray, limit: float, title: str = "") -> Non
     axes.spines[:].set_visible(True)
 
 
+def ink(axes: Axes, image: np.ndarray, title: str = "") -> None:
+    """Draw an image (H, W) of values from -1, paper, to 1, ink; what lies beyond is cut off."""
+    axes.imshow(image, cmap=INK, vmin=-1, vmax=1)
+    axes.set(xticks=[], yticks=[], title=title)
+    axes.spines[:].set_visible(True)
+
+
 def patch_grid(
-    axes: Axes, image: np.ndarray, patch_size: int, title: str = "", cmap: Colormap = INK
+    axes: Axes, image: np.ndarray, patch_size: int, title: str = "", cmap: Colormap | str = INK
 ) -> None:
     """Draw an image (H, W) in [-1, 1] with the lines along which it is cut into patches."""
     height, width = image.shape
@@ -150,9 +158,7 @@ def patch_stages(
     axes[2].set_yticks(range(0, count, max(1, count // 4)))
     names = ("the latent, decoded", "read back, decoded")
     for place, picture, title in zip((0, 4), pictures, names, strict=True):
-        axes[place].imshow(picture, cmap=INK, vmin=-1, vmax=1)
-        axes[place].set(xticks=[], yticks=[], title=title)
-        axes[place].spines[:].set_visible(True)
+        ink(axes[place], picture, title)
     return figure
 
 
@@ -176,6 +182,25 @@ def image_row(
     return figure
 
 
+def ink_rows(
+    rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str], names: Sequence[str] = ()
+) -> matplotlib.figure.Figure:
+    """Draw rows of images (H, W) of values from -1, paper, to 1, ink: a title for every column."""
+    room = 0.9 if names else 0  # inches for the rows' names
+    width = min(1.5 * len(titles), WIDTH - room)
+    size = (width + room, len(rows) * width / len(titles) + 0.3)
+    figure, axes = plt.subplots(len(rows), len(titles), figsize=size, squeeze=False)
+    plt.close(figure)
+    for places, images in zip(axes, rows, strict=True):
+        for place, image in zip(places, images, strict=True):
+            ink(place, image)
+    for place, title in zip(axes[0], titles, strict=True):
+        place.set_title(title)
+    for place, name in zip(axes[:, 0], names, strict=bool(names)):
+        place.set_ylabel(name, rotation=0, ha="right", va="center")
+    return figure
+
+
 def digit_rows(rows: dict[str, np.ndarray], titles: Sequence[str]) -> matplotlib.figure.Figure:
     """Draw digits (n, H, W) from 0 to 255: a row for every name, a column for every title."""
     size = (WIDTH, 0.8 * len(rows) + 0.3)
@@ -183,9 +208,7 @@ def digit_rows(rows: dict[str, np.ndarray], titles: Sequence[str]) -> matplotlib
     plt.close(figure)
     for places, (name, images) in zip(axes, rows.items(), strict=True):
         for place, image in zip(places, images, strict=True):
-            place.imshow(image, cmap=INK, vmin=0, vmax=255)
-            place.set(xticks=[], yticks=[])
-            place.spines[:].set_visible(True)
+            ink(place, image / 127.5 - 1)
         places[0].set_ylabel(name.replace(" ", "\n"), rotation=0, ha="right", va="center")
     for place, title in zip(axes[0], titles, strict=True):
         place.set_title(title)
@@ -328,6 +351,22 @@ def curve(x: np.ndarray, y: np.ndarray, xlabel: str, ylabel: str) -> matplotlib.
     return figure
 
 
+def losses_by_t(
+    times: Sequence[float], curves: dict[str, Sequence[float]], limits: tuple[float, float]
+) -> matplotlib.figure.Figure:
+    """Draw the loss of several models by time, on a logarithmic scale within the limits."""
+    figure, axes = plt.subplots(figsize=(WIDTH, 3))
+    plt.close(figure)
+    dashes = ("-", "--", ":", "-.")
+    for (name, losses), dash, shade in zip(
+        curves.items(), dashes, list(COLOURS.values()), strict=False
+    ):
+        axes.plot(times, losses, dash, marker="o", color=shade, label=name)
+    axes.set(xlabel="t, the share of noise", ylabel="loss", yscale="log", ylim=limits)
+    axes.legend()
+    return figure
+
+
 def ledger(costs: dict[str, dict[str, float]], chosen: str, unit: str) -> matplotlib.figure.Figure:
     """Draw costs by design and part: the parts of one design, and all designs as stacked bars."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3))
@@ -397,9 +436,11 @@ def attention_of_cls(
     figure, axes = plt.subplots(rows, len(images), figsize=(WIDTH, 1.6 * rows))
     plt.close(figure)
     for column, (image, stack, title) in enumerate(zip(images, maps, titles, strict=True)):
-        matrix(axes[0, column], image, 1, title)
+        ink(axes[0, column], image, title)
         for row, attention in enumerate(stack, start=1):
-            matrix(axes[row, column], attention, 0.3)
+            axes[row, column].imshow(attention, cmap=SHARES, vmin=0, vmax=0.3)
+            axes[row, column].set(xticks=[], yticks=[])
+            axes[row, column].spines[:].set_visible(True)
             axes[row, 0].set_ylabel(f"block {row - 1}")
     return figure
 
@@ -412,7 +453,9 @@ def classified_input(image: np.ndarray, patch_size: int) -> matplotlib.figure.Fi
     side = image.shape[0] // patch_size
     tokens = image.reshape(side, patch_size, side, patch_size).swapaxes(1, 2)
     tokens = tokens.reshape(side * side, patch_size**2)
-    matrix(right, tokens, 1, "the same as a sequence")
+    right.imshow(tokens, cmap=INK, vmin=-1, vmax=1, aspect="auto")
+    right.set(xticks=[], yticks=[], title="the same as a sequence")
+    right.spines[:].set_visible(True)
     right.set(xlabel=f"features {tokens.shape[1]}", ylabel=f"tokens N = {len(tokens)}")
     return figure
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dit_lesson.autoencoder import Autoencoder, autoencoder_loss, kl_divergence, sample_latents
-from dit_lesson.checkpoints import load_weights, read_card
+from dit_lesson.checkpoints import load_model, load_weights, read_card
 from dit_lesson.data import load_digits, scale_digits
 
 
@@ -76,7 +76,9 @@ def test_measured_latents_are_standard_per_channel_and_the_way_back_is_exact():
     )
 
 
-@pytest.mark.parametrize("name", ["autoencoder-8x8x4", "autoencoder-4x4x8"])
+@pytest.mark.parametrize(
+    "name", ["autoencoder-8x8x4", "autoencoder-4x4x8", "autoencoder-4x4x8-decoder"]
+)
 def test_shipped_autoencoder_reconstructs_held_out_digits_as_its_card_says(name):
     card = read_card(name)
     model = Autoencoder(**card["arguments"])
@@ -88,6 +90,17 @@ def test_shipped_autoencoder_reconstructs_held_out_digits_as_its_card_says(name)
     # the mean image as the answer to everything scores about 0.4
     blank = ((images.mean(dim=0) - images) ** 2).mean().item()
     assert mse < 0.02 < blank / 10
+
+
+def test_the_decoder_that_was_trained_on_has_the_same_latents_and_errs_less():
+    first, second = load_model("autoencoder-4x4x8"), load_model("autoencoder-4x4x8-decoder")
+    images = digits("test", 100)
+    latents = first.to_latents(images)
+    torch.testing.assert_close(second.to_latents(images), latents, rtol=0, atol=0)
+    before, after = (
+        (model.from_latents(latents) - images).square().mean() for model in (first, second)
+    )
+    assert after < 0.9 * before
 
 
 @pytest.mark.parametrize(

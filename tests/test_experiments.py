@@ -87,6 +87,15 @@ def test_a_comparison_goes_on_with_the_run_that_was_lost(tmp_path):
     assert result["versions"]["torch"] == torch.__version__ and result["sizes"] == [1, 2]
 
 
+def test_a_run_that_was_lost_stands_in_its_place(tmp_path):
+    compare("x", counted([5]), tmp_path)
+    result = read_result("x", tmp_path)
+    del result["runs"][1]
+    (tmp_path / "x.json").write_text(json.dumps(result))
+    compare("x", counted([5]), tmp_path)
+    assert [run["seed"] for run in read_result("x", tmp_path)["runs"]] == [0, 1, 2]
+
+
 def test_runs_of_another_recipe_are_not_mixed(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         compare("x", counted([]), tmp_path)

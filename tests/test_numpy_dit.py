@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from dit_lesson import blocks, numpy_dit
 from dit_lesson.attention import SelfAttention
-from dit_lesson.models import DiT, DiTConfig
+from dit_lesson.models import DESIGNS, DiT, DiTConfig
 from dit_lesson.patches import PatchEmbed, unpatchify
 
 SIZES = st.integers(1, 5)
@@ -69,7 +69,7 @@ def test_self_attention_and_block(num_heads):
     attention = wake(SelfAttention(16, num_heads).double())
     close(numpy_dit.self_attention(x, weights_of(attention), num_heads), attention(torch.tensor(x)))
     block = wake(blocks.AdaLNZeroBlock(16, num_heads).double())
-    ours = numpy_dit.adaln_zero_block(x, c, weights_of(block), num_heads)
+    ours = numpy_dit.block(x, c, weights_of(block), num_heads)
     close(ours, block(torch.tensor(x), torch.tensor(c)))
     assert np.abs(ours - x).max() > 0.01
 
@@ -77,7 +77,7 @@ def test_self_attention_and_block(num_heads):
 def test_a_new_block_is_the_identity_in_numpy_too():
     x, c = draw(2, 5, 16), draw(2, 16, seed=1)
     weights = weights_of(blocks.AdaLNZeroBlock(16, 4).double())
-    np.testing.assert_array_equal(numpy_dit.adaln_zero_block(x, c, weights, 4), x)
+    np.testing.assert_array_equal(numpy_dit.block(x, c, weights, 4), x)
 
 
 @given(SIZES, SIZES, SIZES, st.integers(1, 4), SIZES)
@@ -101,7 +101,13 @@ def test_patches_in_and_out_also_for_grids_that_are_not_square(
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"patch_size": 4, "learn_sigma": False}, {"class_dropout_prob": 0}, {"num_heads": 1}],
+    [
+        {},
+        {"patch_size": 4, "learn_sigma": False},
+        {"class_dropout_prob": 0},
+        {"num_heads": 1},
+        *({"conditioning": design} for design in DESIGNS),
+    ],
 )
 def test_the_whole_forward_pass_equals_torch(changes):
     """At t = 0 to 1e-12; elsewhere torch rounds the angle t * omega to float32."""
@@ -166,13 +172,13 @@ def call(x=None, t=None, y=None, num_heads=4, change=None):
         (lambda: call(t=np.array([0, np.inf])), "timestep_embedding: t holds NaN or infinite"),
         (
             lambda: call(x=draw(2, 3, 9, 8)),
-            "patch_embedding: height 9 is not a multiple of patch_size 2",
+            "cut_patches: height 9 is not a multiple of patch_size 2",
         ),
         (
             lambda: call(x=draw(2, 4, 8, 8)),
             r"patch_embedding: images has shape .*, expected \(B, 3, H, W\)",
         ),
-        (lambda: call(num_heads=5), "self_attention: width 32 is not a multiple of num_heads 5"),
+        (lambda: call(num_heads=5), "split_heads: width 32 is not a multiple of num_heads 5"),
         (
             lambda: numpy_dit.below({"a.b": np.ones(1)}, "c"),
             "below: weights hold nothing under 'c'",

@@ -17,11 +17,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import tinycss2
 from bs4 import BeautifulSoup, Tag
-from icons import ICONS
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.errors import ConfigError
+from sphinx_design.icons import get_octicon
 
 from dit_lesson.figures.base import (
     FIGURE_NAMES,
@@ -39,7 +40,29 @@ UNUSED_OUTPUT = ("**/*.map", "scripts/fontawesome.*", "vendor", "*macros.html", 
 WORD = re.compile(r"[\w-]+")
 CLASS = re.compile(r"\.(-?[A-Za-z_](?:[\w-]|\\.)*)")
 SELECTOR_COMMA = re.compile(r",(?![^(\[]*[)\]])")
-BRACE = re.compile(r"[{}]")
+#: The theme's icons by the names of GitHub's, which Sphinx Design brings.
+OCTICONS = {
+    "magnifying-glass": "search",
+    "sun": "sun",
+    "moon": "moon",
+    "circle-half-stroke": "device-desktop",
+    "bars": "three-bars",
+    "list": "list-unordered",
+    "outdent": "sidebar-collapse",
+    "expand": "screen-full",
+    "download": "download",
+    "code": "code",
+    "file": "file",
+    "file-pdf": "file",
+    "angle-left": "chevron-left",
+    "angle-right": "chevron-right",
+    "chevron-down": "chevron-down",
+    "chevron-right": "chevron-right",
+    "arrow-up": "arrow-up",
+    "rocket": "rocket",
+    "github": "mark-github",
+    "lightbulb": "light-bulb",
+}
 MATHJAX_PARTS = (
     "startup.js",
     "core.js",
@@ -200,26 +223,25 @@ def repair(soup: BeautifulSoup) -> None:
     for button in soup.select("button[title]:not([aria-label]), a.btn[title]:not([aria-label])"):
         if not button.get_text(strip=True):
             button["aria-label"] = button["title"]
+    # a control that shows words is named by them: who speaks to the page says what they see
+    for control in soup.select("button[aria-label], summary[aria-label], a[aria-label]"):
+        words = control.get_text(" ", strip=True)
+        if words and words.lower() not in control["aria-label"].lower():
+            del control["aria-label"]
     for button in soup.select("button.sidebar-toggle"):
         button["type"] = "button"
 
 
 def draw(soup: BeautifulSoup, icon: Tag) -> None:
-    """Replaces a place-holder of the icon font by the drawing itself."""
+    """Replaces a place-holder of the icon font by a drawing of Sphinx Design's."""
     names = [name.removeprefix("fa-") for name in icon["class"] if name.startswith("fa-")]
-    known = [name for name in names if name in ICONS]
+    known = [name for name in names if name in OCTICONS]
     if not known:
-        raise ConfigError(f"icons.py has no drawing for the theme's icon {icon['class']}")
-    attributes = {
-        "xmlns": "http://www.w3.org/2000/svg",
-        "viewBox": "0 0 24 24",
-        "class": ["icon", *(name for name in icon["class"] if not name.startswith("fa"))],
-        "aria-hidden": "true",
-        "focusable": "false",
-    }
-    attributes |= {name: value for name, value in icon.attrs.items() if name.startswith("data-")}
-    svg = soup.new_tag("svg", attrs=attributes)
-    svg.append(soup.new_tag("path", d=ICONS[known[0]]))
+        raise ConfigError(f"book_site has no icon for the theme's {icon['class']}")
+    svg = BeautifulSoup(get_octicon(OCTICONS[known[0]]), "html.parser").svg
+    svg["class"] = ["icon", *(name for name in icon["class"] if not name.startswith("fa"))]
+    svg["focusable"] = "false"
+    svg.attrs |= {name: value for name, value in icon.attrs.items() if name.startswith("data-")}
     icon.replace_with(svg)
 
 
@@ -262,33 +284,24 @@ def slim_style_sheets(book: Path) -> None:
 
 def slim(css: str, words: set[str]) -> str:
     """The style sheet without the selectors that ask for a class not among the words."""
-    kept = []
-    position = 0
-    css = re.sub(r"/\*.*?\*/", "", css, flags=re.DOTALL)
-    while (opening := css.find("{", position)) >= 0:
-        # statements such as @charset stand before a rule and end in a semicolon
-        *statements, prelude = css[position:opening].rsplit(";", 1)
-        kept += [f"{statement};" for statement in statements]
-        closing = matching_brace(css, opening)
-        body, position = css[opening + 1 : closing], closing + 1
-        prelude = prelude.strip()
-        if prelude.startswith(("@media", "@supports", "@layer")):
-            body = slim(body, words)
-        elif prelude.startswith("@font-face"):
-            body = "" if "fontawesome" in body else body
-        elif not prelude.startswith("@"):
-            selectors = SELECTOR_COMMA.split(prelude)
-            prelude = ",".join(s for s in selectors if words.issuperset(CLASS.findall(s)))
-        if prelude and body.strip():
-            kept.append(f"{prelude}{{{body}}}")
-    return "".join(kept)
+    rules = tinycss2.parse_stylesheet(css, skip_comments=True, skip_whitespace=True)
+    return "".join(kept(rule, words) for rule in rules)
 
 
-def matching_brace(css: str, opening: int) -> int:
-    """The position of the brace that closes the one at `opening`."""
-    depth = 0
-    for brace in BRACE.finditer(css, opening):
-        depth += 1 if brace[0] == "{" else -1
-        if depth == 0:
-            return brace.start()
-    raise ValueError("slim: a style sheet has an opening brace without a closing one")
+def kept(rule: tinycss2.ast.Node, words: set[str]) -> str:
+    """A rule as text, without what no page needs; empty if nothing is left."""
+    if rule.type == "qualified-rule":
+        selectors = SELECTOR_COMMA.split(tinycss2.serialize(rule.prelude).strip())
+        used = [s for s in selectors if words.issuperset(CLASS.findall(s))]
+        body = tinycss2.serialize(rule.content).strip()
+        return f"{','.join(used)}{{{body}}}" if used and body else ""
+    if (
+        rule.type == "at-rule"
+        and rule.at_keyword in ("media", "supports", "layer")
+        and rule.content
+    ):
+        body = slim(tinycss2.serialize(rule.content), words)
+        prelude = tinycss2.serialize(rule.prelude).strip()
+        return f"@{rule.at_keyword} {prelude}{{{body}}}" if body else ""
+    text = rule.serialize()
+    return "" if text.startswith("@font-face") and "fontawesome" in text.lower() else text

@@ -30,3 +30,20 @@ addEventListener("afterprint", () => {
     delete block.dataset.closeAfterPrint;
   }
 });
+
+// The last chapter read, kept in this browser only, is offered on the front page.
+const chapterFile = location.pathname.match(/\/notebooks\/(\d\d-[\w-]+\.html)$/)?.[1];
+const chapterLinks = [...document.querySelectorAll(".chapter-card .sd-card-title a")];
+try { // a browser may refuse to keep anything
+  if (chapterFile) localStorage.setItem("last-chapter", chapterFile);
+  const last = localStorage.getItem("last-chapter");
+  const link = last && chapterLinks.find(({ pathname }) => pathname.endsWith(`/${last}`));
+  if (link) {
+    const offer = document.createElement("p");
+    offer.className = "last-chapter";
+    offer.append("Go on reading: ", link.cloneNode(true));
+    document.querySelector("article h1").after(offer);
+  }
+} catch {
+  // then nothing is offered
+}

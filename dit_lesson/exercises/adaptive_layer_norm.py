@@ -163,27 +163,3 @@ def check_adaptive_layer_norm(
 ) -> np.ndarray:
     """Adaptive layer norm in NumPy, shift first."""
     return modulate(layer_norm(x), *_halves(c, weight, bias))
-
-
-@exercise(
-    (384, 6, 12),
-    right="The number grows with the square of the width, like everything else in the block.",
-    mistakes={
-        "The biases are missing: one for each output.": lambda d, chunks, depth: (
-            depth * chunks * d * d
-        ),
-        "That is one block: every block has a modulation layer.": (
-            lambda d, chunks, depth: chunks * d * (d + 1)
-        ),
-        "There is one bias for each of the chunks * D outputs.": (
-            lambda d, chunks, depth: depth * (chunks * d * d + d)
-        ),
-        "The layer has chunks * D outputs, not D.": lambda d, chunks, depth: depth * d * (d + 1),
-        "Twice too many: the chunks already cover both norms.": (
-            lambda d, chunks, depth: 2 * depth * chunks * d * (d + 1)
-        ),
-    },
-)
-def check_modulation_cost(hidden_size: int, chunks: int, depth: int) -> int:
-    """The parameters of all modulation layers."""
-    return depth * chunks * hidden_size * (hidden_size + 1)

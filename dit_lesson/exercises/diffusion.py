@@ -9,44 +9,6 @@ from dit_lesson.exercises import exercise
 random = np.random.default_rng(0)
 X, NOISE = random.normal(size=(2, 3, 4))
 BETAS = np.linspace(0.05, 0.4, 6)
-STEPS = np.array([0, 2, 5])
-
-
-def _shares(t: np.ndarray, alpha_bars: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The variances of data and noise, one row a sample."""
-    share = alpha_bars[t][:, None]
-    return share, 1 - share
-
-
-@exercise(
-    (X, STEPS, NOISE, np.cumprod(1 - BETAS)),
-    right="Every row has its own noise level, and the squares of the factors add up to 1.",
-    mistakes={
-        "The shares are variances: take the root of both factors.": (
-            lambda x0, t, noise, bars: _shares(t, bars)[0] * x0 + _shares(t, bars)[1] * noise
-        ),
-        "The noise's factor lacks its square root.": (
-            lambda x0, t, noise, bars: _shares(t, bars)[0] ** 0.5 * x0 + _shares(t, bars)[1] * noise
-        ),
-        "The data's factor lacks its square root.": (
-            lambda x0, t, noise, bars: _shares(t, bars)[0] * x0 + _shares(t, bars)[1] ** 0.5 * noise
-        ),
-        "The factors add up to 1, but their squares should: take the root of 1 - alpha bar.": (
-            lambda x0, t, noise, bars: (
-                _shares(t, bars)[0] ** 0.5 * x0 + (1 - _shares(t, bars)[0] ** 0.5) * noise
-            )
-        ),
-        "Data and noise have each other's factors.": (
-            lambda x0, t, noise, bars: check_add_noise.reference(noise, t, x0, bars)
-        ),
-    },
-)
-def check_add_noise(
-    x0: np.ndarray, t: np.ndarray, noise: np.ndarray, alpha_bars: np.ndarray
-) -> np.ndarray:
-    """The forward process of a batch."""
-    signal, rest = _shares(t, alpha_bars)
-    return signal**0.5 * x0 + rest**0.5 * noise
 
 
 def _data(x: np.ndarray, epsilon: np.ndarray, alpha_bar: float, root: float = 0.5) -> np.ndarray:

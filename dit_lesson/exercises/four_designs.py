@@ -1,73 +1,11 @@
 """Exercises of the chapter on the four designs."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from dit_lesson.counting import dit_ledger, total
 from dit_lesson.exercises import exercise
 from dit_lesson.models import DESIGNS, DIT_CONFIGS
-
-
-def _plain(n: int, d: int, matrices: int = 12, pairs: int = 2) -> int:
-    return matrices * n * d**2 + pairs * n**2 * d
-
-
-def _extra(n: int, d: int, of_token: int = 2, of_key: int = 2, pairs: int = 2) -> int:
-    """Of two keys, ``of_token`` and ``of_key`` projections each."""
-    return (of_token * n + of_key * 2) * d**2 + pairs * n * 2 * d
-
-
-def _without(**sizes: int) -> Callable[[int, int], float]:
-    return lambda n, d: _extra(n, d, **sizes) / _plain(n, d)
-
-
-@exercise(
-    (64, 96),
-    right="For a width far above the number of tokens it comes near one sixth.",
-    mistakes={
-        "That is the ratio of the two blocks: subtract 1.": (
-            lambda n, d: (_plain(n, d) + _extra(n, d)) / _plain(n, d)
-        ),
-        "That is the share of the new block: divide by the plain one.": (
-            lambda n, d: _extra(n, d) / (_plain(n, d) + _extra(n, d))
-        ),
-        "Keys and values are made from the two condition tokens, not from the image.": (
-            _without(of_token=4, of_key=0)
-        ),
-        "Keys and values are missing: two matrix products for each condition token.": (
-            _without(of_key=0)
-        ),
-        "The scores and the weighted values are missing.": _without(pairs=0),
-        "A pair costs D for its score and D again for its weighted value.": _without(pairs=1),
-        "The plain block has attention scores, too: 2 N N D.": (
-            lambda n, d: _extra(n, d) / _plain(n, d, pairs=0)
-        ),
-        "In the plain block a pair costs D for its score and D again for its weighted value.": (
-            lambda n, d: _extra(n, d) / _plain(n, d, pairs=1)
-        ),
-        "The plain block has an MLP, too: 8 N D D.": (
-            lambda n, d: _extra(n, d) / _plain(n, d, matrices=4)
-        ),
-        "That divides by a block of adaLN-Zero: the plain block has no modulation.": (
-            lambda n, d: _extra(n, d) / (_plain(n, d) + 6 * d**2)
-        ),
-        "Both count alike: a flop is half a MAC above and below the line.": (
-            lambda n, d: 2 * _extra(n, d) / _plain(n, d)
-        ),
-        "Those are percent: return the share itself.": (
-            lambda n, d: 100 * _extra(n, d) / _plain(n, d)
-        ),
-        "Those are the MACs: divide by those of the plain block.": _extra,
-    },
-)
-def check_overhead(tokens: int, width: int) -> float:
-    """What cross-attention adds to a plain block, as a share of its MACs.
-
-    With two condition tokens and the MLP four times as wide as the tokens.
-    """
-    return _extra(tokens, width) / _plain(tokens, width)
-
 
 _CONFIG = replace(DIT_CONFIGS["DiT-S/2"], input_size=64)  # adaLN-Zero
 _LEDGER = dit_ledger(replace(_CONFIG, conditioning="cross-attention"))

@@ -5,8 +5,8 @@ import numpy as np
 from dit_lesson.exercises import exercise
 from dit_lesson.numpy_dit import (
     Weights,
-    adaln_zero_block,
     below,
+    block,
     final_layer,
     join_patches,
     layer_norm,
@@ -28,13 +28,13 @@ def _small_model(width: int = 8, classes: int = 3, frequencies: int = 16) -> Wei
         "final_layer.adaLN_modulation.1": (2 * width, width),
         "final_layer.linear": (2 * 2 * 4, width),
     }
-    for block in ("blocks.0", "blocks.1"):
+    for name in ("blocks.0", "blocks.1"):
         shapes |= {
-            f"{block}.attn.qkv": (3 * width, width),
-            f"{block}.attn.proj": (width, width),
-            f"{block}.mlp.fc1": (4 * width, width),
-            f"{block}.mlp.fc2": (width, 4 * width),
-            f"{block}.adaLN_modulation.1": (6 * width, width),
+            f"{name}.attn.qkv": (3 * width, width),
+            f"{name}.attn.proj": (width, width),
+            f"{name}.mlp.fc1": (4 * width, width),
+            f"{name}.mlp.fc2": (width, 4 * width),
+            f"{name}.adaLN_modulation.1": (6 * width, width),
         }
     weights = {f"{name}.weight": 0.5 * random.normal(size=shape) for name, shape in shapes.items()}
     weights |= {f"{name}.bias": random.normal(size=shape[:1]) for name, shape in shapes.items()}
@@ -79,7 +79,7 @@ def _dit(
 
     for number in range(2):
         name = f"blocks.{0 if one_block else number}"
-        tokens = adaln_zero_block(tokens, c, below(weights, name), num_heads)
+        tokens = block(tokens, c, below(weights, name), num_heads)
     end = below(weights, "final_layer")
     if modulated_end:
         patches = final_layer(tokens, c, end)

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from dit_lesson.validation import require
 
 RESULTS = Path(__file__).parent / "results"
 THREADS = 1
+SEEDS = (0, 1, 2)
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,14 @@ class Comparison:
     settings: Sequence[Mapping[str, Any]]
     run: Callable[..., dict[str, Any]]
     shared: Mapping[str, Any] = field(default_factory=dict)
+
+
+def settings(names: str, options: list[tuple], seeds: tuple[int, ...] = SEEDS) -> list[dict]:
+    """One dict for each option and seed, for example of ``"pool positions"``."""
+    return [
+        dict(zip(names.split(), option, strict=True)) | {"seed": seed}
+        for option, seed in product(options, seeds)
+    ]
 
 
 def compare(name: str, comparison: Comparison, directory: Path = RESULTS) -> None:
@@ -56,9 +66,13 @@ def compare(name: str, comparison: Comparison, directory: Path = RESULTS) -> Non
     )
     print(f"{name}: {len(missing)} of {len(comparison.settings)} runs to make", flush=True)
     for settings in missing:
-        runs.append(dict(settings) | comparison.run(comparison.recipe, **settings))
+        run = dict(settings) | comparison.run(comparison.recipe, **settings)
+        runs.append(run)
+        runs.sort(  # in the order of the settings, whichever were lost
+            key=lambda run: [s.items() <= run.items() for s in comparison.settings], reverse=True
+        )
         write_atomically(path, (json.dumps(result, indent=2) + "\n").encode())
-        print(f"{name}: {runs[-1]}", flush=True)
+        print(f"{name}: {run}", flush=True)
 
 
 def record(recipe: Recipe, **more: Any) -> dict[str, Any]:

@@ -4,10 +4,25 @@ import argparse
 
 import torch
 
-from dit_lesson.experiments import RESULTS, THREADS, compare, comparisons, race
+from dit_lesson.experiments import (
+    RESULTS,
+    THREADS,
+    compare,
+    comparisons,
+    conditions,
+    knobs,
+    race,
+    spiral,
+)
 from dit_lesson.experiments.shipped import SHIPPED, make
 
-COMPARISONS = comparisons.COMPARISONS | race.RACES
+COMPARISONS = (
+    comparisons.COMPARISONS
+    | conditions.COMPARISONS
+    | spiral.SPIRALS
+    | race.RACES
+    | knobs.KNOB_COMPARISONS
+)
 
 
 def main(arguments: list[str] | None = None) -> None:

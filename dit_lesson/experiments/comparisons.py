@@ -1,14 +1,14 @@
 """Comparisons that chapters print: what noise does to latents, pooling and positions."""
 
 from dataclasses import replace
-from itertools import product
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from dit_lesson.autoencoder import Autoencoder
 from dit_lesson.data import digits
-from dit_lesson.experiments import Comparison
+from dit_lesson.experiments import Comparison, settings
 from dit_lesson.experiments.recipes import (
     AUTOENCODER_RECIPE,
     VIT,
@@ -19,19 +19,10 @@ from dit_lesson.experiments.recipes import (
     train_vit,
 )
 from dit_lesson.experiments.shipped import vit_metrics
-from dit_lesson.models import ViT
+from dit_lesson.positions import sincos_2d
 from dit_lesson.training import Recipe
 
-SEEDS = (0, 1, 2)
 NOISE_SIZES = (0.0, 0.1, 0.3, 0.5, 1.0)
-
-
-def settings(names: str, options: list[tuple], seeds: tuple[int, ...] = SEEDS) -> list[dict]:
-    """One dict for each option and seed, for example of ``"pool positions"``."""
-    return [
-        dict(zip(names.split(), option, strict=True)) | {"seed": seed}
-        for option, seed in product(options, seeds)
-    ]
 
 
 # --- chapter 3: latents with noise and its price, and with neither ---------------------------
@@ -70,11 +61,34 @@ def error_by_noise(model: Autoencoder, sizes: tuple[float, ...]) -> list[float]:
 
 
 def vit_run(
-    recipe: Recipe, pool: Pool, positions: Positions, sines: float | None, seed: int
+    recipe: Recipe, pool: Pool, positions: Positions, sines: float | str | None, seed: int
 ) -> dict[str, Any]:
-    """Accuracy of a ViT whose table starts, or stays, at a multiple of the sine-cosine table."""
-    table = None if sines is None else sines * ViT(**VIT).get_buffer("pos_embed")
+    """Accuracy of a ViT whose table starts, or stays, at a `position_table`."""
+    table = None if sines is None else position_table(sines, seed)
     return vit_metrics(train_vit(recipe, seed, pool, positions, table))
+
+
+def position_table(variant: float | str, seed: int) -> Tensor:
+    """A table (16, D): a multiple of DiT's sines, or a variant of their size.
+
+    "period 100" is their formula with another period; "centred" leaves out their mean over the
+    places; "random" has normal numbers in their place.
+    """
+    side = 28 // VIT["patch_size"]
+    sines, fast = (
+        torch.from_numpy(sincos_2d(VIT["hidden_size"], side, side, period=period)).float()
+        for period in (10_000, 100)
+    )
+    if not isinstance(variant, str):
+        return variant * sines
+    centred = sines - sines.mean(dim=0)
+    random = torch.randn(sines.shape, generator=torch.Generator().manual_seed(seed))
+    size = sines.square().mean().sqrt()
+    return {
+        "period 100": fast,
+        "centred": size / centred.square().mean().sqrt() * centred,
+        "random": size * random,
+    }[variant]
 
 
 COMPARISONS = {
@@ -95,6 +109,10 @@ COMPARISONS = {
                 ("cls", "none", None),
                 ("cls", "sincos", 0.1),
                 ("cls", "learned", 1.0),
+                ("cls", "sincos", "random"),
+                ("cls", "sincos", "period 100"),
+                ("cls", "sincos", "centred"),
+                ("cls", "learned", "random"),
             ],
         ),
         vit_run,

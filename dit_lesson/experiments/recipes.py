@@ -5,13 +5,21 @@ from dataclasses import replace
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch import Tensor, nn
+from torch.nn.functional import (
+    affine_grid,
+    avg_pool2d,
+    cross_entropy,
+    grid_sample,
+    interpolate,
+    layer_norm,
+)
 
 from dit_lesson.autoencoder import Autoencoder, autoencoder_loss
 from dit_lesson.checkpoints import load_model
-from dit_lesson.data import CAPTION_WORDS, digits, shift_images
+from dit_lesson.data import CAPTION_WORDS, TRAIN_PER_CLASS, digits, shift_images
 from dit_lesson.diffusion import Straight, VariancePreserving, denoising_loss, linear_betas
+from dit_lesson.evaluation import Judge
 from dit_lesson.models import DiT, DiTConfig, ViT
 from dit_lesson.training import Loss, Recipe, Run
 
@@ -23,12 +31,21 @@ Positions = Literal["sincos", "learned", "none"]
 VIT: dict[str, Any] = {"patch_size": 7, "hidden_size": 48, "depth": 4, "num_heads": 4}
 VIT_RECIPE = Recipe(2500, batch_size=32, learning_rate=3e-3, weight_decay=0.05, fused=False)
 
+JUDGE_RECIPE = Recipe(1200, batch_size=64, learning_rate=4e-3, weight_decay=0.05, fused=False)
+MAX_DEGREES = 10  # by which digits are turned for the judge
+
 AUTOENCODER_RECIPE = Recipe(1500, batch_size=64, learning_rate=4e-3, fused=False)
 
+# the decoder of autoencoder-4x4x8, trained on for Part III
+DECODER_RECIPE = Recipe(1000, 64, learning_rate=3e-3, ema_decay=0.99, fused=False)
+LATENT_NOISE = 0.1  # in deviations of a latent's channel
+FEATURE_WEIGHT = 0.1
+
 IN_CONTEXT_DIT = DiTConfig(
-    input_size=8,
-    patch_size=2,
-    hidden_size=40,
+    input_size=4,
+    patch_size=1,
+    in_channels=8,
+    hidden_size=48,
     depth=3,
     num_heads=4,
     num_classes=10,
@@ -39,7 +56,11 @@ IN_CONTEXT_DIT = DiTConfig(
 CAPTION_DIT = replace(
     IN_CONTEXT_DIT, conditioning="cross-attention", vocabulary=CAPTION_WORDS, max_words=4
 )
-SMALL_DIT_RECIPE = Recipe(2200, 64, learning_rate=4e-3, ema_decay=0.998, fused=False)
+FLOW = Straight(spread=1.0)
+SMALL_DIT_RECIPE = Recipe(1200, 32, learning_rate=1e-2, ema_decay=0.995, fused=False)
+
+NOISE_DIT = replace(IN_CONTEXT_DIT, input_size=8, patch_size=2, in_channels=4, hidden_size=40)
+NOISE_DIT_RECIPE = Recipe(2200, 64, learning_rate=4e-3, ema_decay=0.998, fused=False)
 
 DIGITS_DIT = DiTConfig(
     input_size=4,
@@ -52,7 +73,6 @@ DIGITS_DIT = DiTConfig(
     learn_sigma=False,
     embedding_init="unit",
 )
-FLOW = Straight(spread=1.0)
 DIGITS_DIT_RECIPE = Recipe(1400, 32, learning_rate=1e-2, ema_decay=0.995)
 
 RACE_DIT = DiTConfig(
@@ -86,6 +106,39 @@ def train_autoencoder(
     return model
 
 
+def train_decoder(recipe: Recipe, seed: int) -> Autoencoder:
+    r"""The 4x4x8 autoencoder with its decoder trained on; the encoder, and so the latents, stay.
+
+    $\overline{(x - D(z + \sigma\epsilon))^2}$, plus the same error in the features of a ViT. What a
+    DiT paints is a little off, and the decoder learns to make strokes of that.
+    """
+    autoencoder, vit = load_model("autoencoder-4x4x8"), load_model("vit").requires_grad_(False)
+    noise_size = LATENT_NOISE * autoencoder.latent_std[:, None, None]
+
+    def loss(decoder: nn.Module, images: Tensor, generator: torch.Generator) -> Tensor:
+        images = shift_images(images, MAX_SHIFT, generator)
+        with torch.no_grad():
+            z, _ = autoencoder.encode(images)
+            features = vit_features(vit, images)
+        painted = decoder(z + noise_size * torch.randn(z.shape, generator=generator))
+        error = (vit_features(vit, painted) - features).square().mean()
+        return (painted - images).square().mean() + FEATURE_WEIGHT * error
+
+    Run(autoencoder.decoder, loss, digits("train", 32)[:1], recipe, seed).complete()
+    return autoencoder
+
+
+def vit_features(vit: ViT, images: Tensor) -> Tensor:
+    """The tokens after each of the first three blocks, normalised and side by side."""
+    x = vit.x_embedder(images[:, :, 2:-2, 2:-2]) + vit.pos_embed  # without the frame of paper
+    x = torch.cat([vit.get_parameter("cls_token").expand(len(x), -1, -1), x], dim=1)
+    features = []
+    for block in vit.blocks[:3]:
+        x = block(x)
+        features.append(layer_norm(x, x.shape[-1:]))
+    return torch.cat(features, dim=-1)
+
+
 def train_vit(
     recipe: Recipe,
     seed: int,
@@ -95,7 +148,7 @@ def train_vit(
 ) -> ViT:
     """A ViT that names the training digits.
 
-    A given table of positions (1, 16, D) is where it starts, or, if it is fixed, stays.
+    A given table of positions (16, D) is where it starts, or, if it is fixed, stays.
     """
 
     def loss(model: ViT, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
@@ -107,6 +160,47 @@ def train_vit(
         model.state_dict()["pos_embed"].copy_(table)
     Run(model, loss, digits("train", 28), recipe, seed).complete()
     return model
+
+
+def train_judge(recipe: Recipe, seed: int) -> Judge:
+    """A judge of the digits; a third of those it learns from are `coarse`."""
+
+    def loss(model: Judge, x: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
+        x = shift_images(turn_images(x, MAX_DEGREES, generator), MAX_SHIFT, generator)
+        third = len(x) // 3
+        return cross_entropy(model(torch.cat([coarse(x[:third]), x[third:]])), y)
+
+    torch.manual_seed(seed)
+    model = Judge()
+    Run(model, loss, judge_split()[0], recipe, seed).complete()
+    return model
+
+
+def judge_split() -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """The training digits in two parts: 3,600 to fit, and 400 on which settings are chosen.
+
+    The last 40 digits of each class are the 400. A setting that was chosen on them was not chosen
+    on the test digits.
+    """
+    images, labels = digits("train", 32)
+    fitted = torch.arange(len(labels)) % TRAIN_PER_CLASS < 0.9 * TRAIN_PER_CLASS
+    return (images[fitted], labels[fitted]), (images[~fitted], labels[~fitted])
+
+
+def turn_images(images: Tensor, degrees: float, generator: torch.Generator) -> Tensor:
+    """Every image turned by its own random angle, and larger or smaller by up to a tenth."""
+    angle, size = 2 * torch.rand(2, len(images), generator=generator) - 1
+    angle, size = angle * torch.pi * degrees / 180, 1 + 0.1 * size
+    rows = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], dim=1)
+    matrix = torch.zeros(len(images), 2, 3)  # without the last column: the centre stays
+    matrix[:, :, :2] = size[:, None, None] * rows.view(-1, 2, 2)
+    grid = affine_grid(matrix, list(images.shape), align_corners=False)
+    return grid_sample(images + 1, grid, align_corners=False) - 1  # paper is 0 outside
+
+
+def coarse(images: Tensor) -> Tensor:
+    """At half the resolution and back: the judge has to read pictures of 16 x 16 pixels too."""
+    return interpolate(avg_pool2d(images, 2), scale_factor=2.0, mode="bilinear")
 
 
 def train_dit(

@@ -12,24 +12,41 @@ from torch import Tensor, nn
 
 from dit_lesson.autoencoder import Autoencoder, kl_divergence
 from dit_lesson.checkpoints import WEIGHTS, load_model, save_weights
-from dit_lesson.data import describe_digits, digits, load_digits
-from dit_lesson.embeddings import CaptionEncoder
+from dit_lesson.data import digits
+from dit_lesson.evaluation import Judge
 from dit_lesson.experiments import record
+from dit_lesson.experiments.conditions import (
+    TIMES,
+    conditions,
+    losses_by_time,
+    small_dit_data,
+)
 from dit_lesson.experiments.recipes import (
     AUTOENCODER_RECIPE,
     CAPTION_DIT,
+    DECODER_RECIPE,
     DIGITS_DIT,
     DIGITS_DIT_RECIPE,
+    FEATURE_WEIGHT,
     FLOW,
     IN_CONTEXT_DIT,
+    JUDGE_RECIPE,
+    LATENT_NOISE,
+    MAX_DEGREES,
     MAX_SHIFT,
+    NOISE_DIT,
+    NOISE_DIT_RECIPE,
     SMALL_DIT_RECIPE,
     VIT,
     VIT_RECIPE,
+    coarse,
+    judge_split,
     latents,
     noise_loss,
     train_autoencoder,
+    train_decoder,
     train_dit,
+    train_judge,
     train_vit,
     velocity_loss,
 )
@@ -85,6 +102,19 @@ def _autoencoder(
     }
 
 
+def _decoder(recipe: Recipe) -> tuple[Autoencoder, dict[str, Any]]:
+    return train_decoder(recipe, SEED), {
+        "model": "Autoencoder",
+        "arguments": {"downsample": 8},
+        "training": {
+            "encoder": "autoencoder-4x4x8",
+            "latent_noise": LATENT_NOISE,
+            "feature_weight": FEATURE_WEIGHT,
+            "max_shift": MAX_SHIFT,
+        },
+    }
+
+
 @torch.no_grad()
 def _autoencoder_metrics(model: Autoencoder) -> dict[str, float]:
     """The error of reconstruction, and how far latents are from N(0, 1)."""
@@ -116,36 +146,56 @@ def vit_metrics(model: ViT) -> dict[str, float]:
     return {"test_accuracy": round(right.double().mean().item(), 3)}
 
 
-def captions(split: str) -> Tensor:
-    """The captions of the digits as word indices (n, 4)."""
-    words = CaptionEncoder(CAPTION_DIT.vocabulary, CAPTION_DIT.max_words, hidden_size=1)
-    return words.encode(describe_digits(*load_digits(split)))
-
-
-def _small_dit(recipe: Recipe, config: DiTConfig) -> tuple[DiT, dict[str, Any]]:
-    x, labels = latents("autoencoder-8x8x4")["train"]
-    y = captions("train") if config.vocabulary else labels
-    model = train_dit(recipe, SEED, config, x, y)
-    return model, {"model": "DiT", "arguments": asdict(config)}
+def _judge(recipe: Recipe) -> tuple[Judge, dict[str, Any]]:
+    training = {"max_shift": MAX_SHIFT, "degrees": MAX_DEGREES}
+    return train_judge(recipe, SEED), {"model": "Judge", "arguments": {}, "training": training}
 
 
 @torch.no_grad()
+def _judge_metrics(model: Judge) -> dict[str, float]:
+    """The share of unseen digits that it names rightly, also when they are `coarse`."""
+    metrics = {}
+    for split, (x, y) in (("validation", judge_split()[1]), ("test", digits("test", 32))):
+        for key, images in ((f"{split}_accuracy", x), (f"{split}_accuracy_coarse", coarse(x))):
+            right = model.eval()(images).argmax(dim=1) == y
+            metrics[key] = round(right.double().mean().item(), 4)
+    return metrics
+
+
+def _small_dit(
+    recipe: Recipe, config: DiTConfig, seeds: tuple[int, ...] = (SEED,)
+) -> tuple[DiT, dict[str, Any]]:
+    x, y = small_dit_data()["train"], conditions(config)["train"]
+    models = [train_dit(recipe, seed, config, x, y, velocity_loss) for seed in seeds]
+    runs = [
+        {"seed": seed} | losses_by_time(model) for seed, model in zip(seeds, models, strict=True)
+    ]
+    card = {"model": "DiT", "arguments": asdict(config), "times": TIMES}
+    return models[0], card | {"runs": runs}
+
+
 def _small_dit_metrics(model: DiT) -> dict[str, float]:
-    """The loss on the test digits, told what they are and told nothing."""
+    """The mean loss over `TIMES` on the test digits, told the truth, nothing, something wrong."""
+    losses = losses_by_time(model)
+    return {f"test_loss_{key}": round(sum(x) / len(x), 3) for key, x in losses.items()}
+
+
+def _noise_dit(recipe: Recipe) -> tuple[DiT, dict[str, Any]]:
+    x, labels = latents("autoencoder-8x8x4")["train"]
+    model = train_dit(recipe, SEED, NOISE_DIT, x, labels)
+    return model, {"model": "DiT", "arguments": asdict(NOISE_DIT)}
+
+
+@torch.no_grad()
+def _noise_dit_metrics(model: DiT) -> dict[str, float]:
+    """The loss on the noise in the test digits, told their class and told none."""
     x, labels = latents("autoencoder-8x8x4")["test"]
-    if model.config.vocabulary:
-        y, null, kind = (
-            captions("test"),
-            torch.zeros(len(x), model.config.max_words).long(),
-            "caption",
-        )
-    else:
-        y, null, kind = labels, torch.full_like(labels, model.config.num_classes), "class"
 
     def loss(y: Tensor) -> float:
         return round(noise_loss(model, x, y, torch.Generator().manual_seed(SEED)).item(), 3)
 
-    return {"test_loss": loss(y), f"test_loss_no_{kind}": loss(null)}
+    none = torch.full_like(labels, model.config.num_classes)
+    return {"test_loss": loss(labels), "test_loss_no_class": loss(none)}
 
 
 def _digits_dit(recipe: Recipe) -> tuple[DiT, dict[str, Any]]:
@@ -187,12 +237,17 @@ SHIPPED = {
         partial(_autoencoder, downsample=8, kl_weight=3e-4),
         _autoencoder_metrics,
     ),
+    "judge": Shipped(JUDGE_RECIPE, _judge, _judge_metrics),
     "vit": Shipped(VIT_RECIPE, _vit, vit_metrics),
+    "autoencoder-4x4x8-decoder": Shipped(DECODER_RECIPE, _decoder, _autoencoder_metrics),
     "caption-dit": Shipped(
         SMALL_DIT_RECIPE, partial(_small_dit, config=CAPTION_DIT), _small_dit_metrics
     ),
     "in-context-dit": Shipped(
-        SMALL_DIT_RECIPE, partial(_small_dit, config=IN_CONTEXT_DIT), _small_dit_metrics
+        SMALL_DIT_RECIPE,
+        partial(_small_dit, config=IN_CONTEXT_DIT, seeds=(SEED, 1, 2)),
+        _small_dit_metrics,
     ),
+    "noise-dit": Shipped(NOISE_DIT_RECIPE, _noise_dit, _noise_dit_metrics),
     "digits-dit": Shipped(DIGITS_DIT_RECIPE, _digits_dit, _digits_dit_metrics),
 }

@@ -12,7 +12,7 @@ from dit_lesson import plots
 from dit_lesson.attention import attention_maps
 from dit_lesson.checkpoints import load_model, load_weights
 from dit_lesson.data import CAPTION_WORDS
-from dit_lesson.diffusion import add_noise, alpha_bar, linear_betas
+from dit_lesson.diffusion import interpolate
 from dit_lesson.embeddings import CaptionEncoder
 from dit_lesson.figures import samples
 from dit_lesson.figures.assets import packed_weights, unpacked
@@ -65,8 +65,8 @@ class CrossAttentionFigure(Figure):
         """Digits to show, their latents, one noise, the words, and the sizes of the model."""
         return {
             "digits": samples.as_texts(samples.small_digits()),
-            "latents": samples.latents("train").tolist(),
-            "noise": samples.noise(4, 8, 8).tolist(),
+            "latents": samples.latents("train", "autoencoder-4x4x8").tolist(),
+            "noise": samples.noise(8, 4, 4).tolist(),
             "words": list(CAPTION_WORDS),
             "num_heads": NUM_HEADS,
         }
@@ -83,10 +83,9 @@ class CrossAttentionFigure(Figure):
     def stages(self) -> dict[str, np.ndarray]:
         """The digit, and how much each token looks each key up, (5, 16)."""
         image = samples.as_numbers(samples.small_digits()[self.picture_of])
-        kept = alpha_bar(linear_betas(1000)).double()
-        t = torch.tensor([self.t])
-        clean = torch.tensor(samples.latents("train")[[self.picture_of]])
-        noised = add_noise(clean, t, torch.tensor(samples.noise(4, 8, 8))[None], kept)
+        t = torch.tensor([self.t]).double()
+        clean = torch.tensor(samples.latents("train", "autoencoder-4x4x8")[[self.picture_of]])
+        noised = interpolate(clean, torch.tensor(samples.noise(8, 4, 4))[None], t / 1000)
         reader = model().y_embedder
         assert isinstance(reader, CaptionEncoder)
         words = reader.encode([" ".join(self.looked_up()[1:])])

@@ -11,7 +11,7 @@ import traitlets
 from dit_lesson import plots
 from dit_lesson.attention import attention_maps
 from dit_lesson.checkpoints import load_model
-from dit_lesson.diffusion import add_noise, alpha_bar, linear_betas
+from dit_lesson.diffusion import interpolate
 from dit_lesson.figures import samples
 from dit_lesson.figures.assets import packed_weights
 from dit_lesson.figures.base import Figure
@@ -53,8 +53,8 @@ class InContextFigure(Figure):
         """Digits to show, their latents, one noise, and the sizes of the model."""
         return {
             "digits": samples.as_texts(samples.small_digits()),
-            "latents": samples.latents("train").tolist(),
-            "noise": samples.noise(4, 8, 8).tolist(),
+            "latents": samples.latents("train", "autoencoder-4x4x8").tolist(),
+            "noise": samples.noise(8, 4, 4).tolist(),
             "num_heads": NUM_HEADS,
             "null_class": NULL_CLASS,
         }
@@ -68,10 +68,9 @@ class InContextFigure(Figure):
     def stages(self) -> dict[str, np.ndarray]:
         """How much each token (row) looks at each (column), (18, 18): patches, time, class."""
         image = samples.as_numbers(samples.small_digits()[self.picture_of])
-        kept = alpha_bar(linear_betas(1000)).double()
-        t, y = torch.tensor([self.t]), torch.tensor([self.y])
-        clean = torch.tensor(samples.latents("train")[[self.picture_of]])
-        noised = add_noise(clean, t, torch.tensor(samples.noise(4, 8, 8))[None], kept)
+        t, y = torch.tensor([self.t]).double(), torch.tensor([self.y])
+        clean = torch.tensor(samples.latents("train", "autoencoder-4x4x8")[[self.picture_of]])
+        noised = interpolate(clean, torch.tensor(samples.noise(8, 4, 4))[None], t / 1000)
         maps = attention_maps(model(), noised, t, y)[f"blocks.{self.block}.attn"][0]
         shares = maps.mean(dim=0) if self.head == MEAN else maps[self.head]
         return {"image": image, "shares": shares.numpy()}

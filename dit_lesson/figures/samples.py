@@ -39,16 +39,16 @@ def as_numbers(images: np.ndarray) -> np.ndarray:
 
 
 @cache
-def autoencoder() -> Autoencoder:
-    """The shipped autoencoder as pages have it: weights of 16 bits, computed in 64."""
-    return load_model("autoencoder-8x8x4").half().double()
+def autoencoder(name: str = "autoencoder-8x8x4") -> Autoencoder:
+    """A shipped autoencoder as pages have it: weights of 16 bits, computed in 64."""
+    return load_model(name).half().double()
 
 
 @cache
-def latents(split: str) -> np.ndarray:
-    """The latents of the first digits, (10, 4, 8, 8), rounded for the page."""
-    pictures = torch.tensor(scale_digits(first_of_each_class(split), 4 * LATENT_SIDE)).double()
-    return autoencoder().to_latents(pictures).numpy().round(2)
+def latents(split: str, name: str = "autoencoder-8x8x4") -> np.ndarray:
+    """The latents of the first digits, such as (10, 4, 8, 8), rounded for the page."""
+    pictures = torch.tensor(scale_digits(first_of_each_class(split), 32)).double()
+    return autoencoder(name).to_latents(pictures).numpy().round(2)
 
 
 @cache

@@ -5,7 +5,7 @@ import pytest
 from playwright.sync_api import expect
 
 from dit_lesson.figures.adaln_zero import NUM_HEADS, STAGES, AdaLNZeroFigure
-from dit_lesson.numpy_dit import adaln_zero_block
+from dit_lesson.numpy_dit import block
 from tests.browser import control, live_figures, table_rows
 
 STATES = [
@@ -24,7 +24,7 @@ def test_python_equals_the_block_of_the_book(traits):
     weights["adaLN_modulation.1.bias"] = np.repeat([getattr(figure, name) for name in order], 16)
     now = figure.stages()
     x, out = now["x"], now["out"]
-    expected = adaln_zero_block(x[None], np.zeros((1, 16)), weights, NUM_HEADS)[0]
+    expected = block(x[None], np.zeros((1, 16)), weights, NUM_HEADS)[0]
     np.testing.assert_allclose(out, expected, rtol=0, atol=1e-12)
 
 

@@ -12,7 +12,9 @@ from dit_lesson.figures.assets import packed, packed_weights, unpacked
 from dit_lesson.figures.base import HERE
 from tests import javascript
 
-CHECKPOINTS = (HERE / "core" / "checkpoints.mjs").as_uri()
+CHECKPOINTS, SAFETENSORS = (
+    (HERE / "core" / name).as_uri() for name in ("checkpoints.mjs", "safetensors.mjs")
+)
 
 
 def read_on_the_page(content):
@@ -27,14 +29,14 @@ def read_on_the_page(content):
     return json.loads(javascript.run(program, base64.b64encode(content).decode()))
 
 
-@pytest.mark.parametrize("bits", [16, 8])
+@pytest.mark.parametrize("bits", [16, 8, 4])
 def test_page_and_python_read_the_same_numbers(bits):
     content = packed_weights("caption-dit", bits=bits)
     there, here = read_on_the_page(content), unpacked(content)
     assert set(there) == set(here) == set(load_weights("caption-dit"))
     for name, value in here.items():
         flat = value.reshape(len(value), -1) if value.ndim > 1 else value
-        np.testing.assert_allclose(there[name], flat.numpy(), rtol=1e-15, atol=0)
+        np.testing.assert_allclose(there[name], flat.numpy(), rtol=1e-7, atol=0)
 
 
 def test_eight_bits_move_no_weight_by_more_than_half_a_step():
@@ -50,12 +52,12 @@ def test_only_what_is_kept_is_packed():
 
 
 def test_other_numbers_of_bits_are_refused():
-    with pytest.raises(ValueError, match="packed: bits is 4, expected 16 or 8"):
-        packed({"x": torch.ones(2)}, bits=4)
+    with pytest.raises(ValueError, match="packed: bits is 5, expected 16, 8 or 4"):
+        packed({"x": torch.ones(2)}, bits=5)
 
 
 def test_half_floats_equal_numpy():
     bits = [0, 1, 0x03FF, 0x0400, 0x3C00, 0xBC00, 0x7BFF, 0x8001, 0x3555]
-    results = javascript.call(CHECKPOINTS, [("halfFloat", value) for value in bits])
+    results = javascript.call(SAFETENSORS, [("halfFloat", value) for value in bits])
     expected = np.array(bits, np.uint16).view(np.float16).astype(float)
     np.testing.assert_array_equal(results, expected)

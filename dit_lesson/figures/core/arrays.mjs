@@ -1,6 +1,6 @@
 // What NumPy gives the other files for nothing: rows of numbers, their sums and mixtures.
 
-/** @typedef {number[] | Float64Array} Row */
+/** @typedef {number[] | Float32Array | Float64Array} Row */
 /** @typedef {Row[]} Rows a matrix: an array of rows */
 /** @typedef {Record<string, any>} Weights tensors by their names in the checkpoints; rows in torch's layout */
 

@@ -1,22 +1,17 @@
 // The way of a shipped DiT up to its first block.
 import { add, mix } from "./arrays.mjs";
 import { linear, linearRow, silu } from "./blocks.mjs";
-import { alphaBar, linearBetas } from "./diffusion.mjs";
 import { timestepEmbedding } from "./embeddings.mjs";
 import { patchifyChannels } from "./patches.mjs";
 /** @import { Row, Rows, Weights } from "./arrays.mjs" */
 
-// What the blocks of a shipped DiT get, besides its label: a latent noised to step t of 1000 as
-// tokens with positions, and t as a vector
-const KEPT = alphaBar(linearBetas(1000));
-
-/** @type {(latent: Rows[], noise: Rows[], t: number, weights: Weights, patchSize?: number) => { tokens: Rows, time: Row }} */
-export function embedNoised(latent, noise, t, weights, patchSize = 2) {
+// What the blocks of a shipped DiT get, besides its label: a latent mixed with t / 1000 of noise on
+// the straight path, as tokens with positions, one for each place, and t as a vector
+/** @type {(latent: Rows[], noise: Rows[], t: number, weights: Weights) => { tokens: Rows, time: Row }} */
+export function embedNoised(latent, noise, t, weights) {
   const layer = (row, name) => linearRow(row, weights[`${name}.weight`], weights[`${name}.bias`]);
-  const noised = latent.map((channel, c) =>
-    mix(Math.sqrt(KEPT[t]), channel, Math.sqrt(1 - KEPT[t]), noise[c])
-  );
-  const patches = patchifyChannels(noised, patchSize, "C,p,p"); // the order of a convolution
+  const noised = latent.map((channel, c) => mix(1 - t / 1000, channel, t / 1000, noise[c]));
+  const patches = patchifyChannels(noised, 1);
   const embedded = linear(
     patches,
     weights["x_embedder.proj.weight"],

@@ -1,0 +1,71 @@
+// What a figure needs of a DiT in the page: a model, the decoder of its latents, and digits drawn
+// by them.  Training: `Run` of training.mjs; in a worker: trainer.mjs.
+
+import { Arena } from "./arena.mjs";
+import { Decoder } from "./decoder.mjs";
+import { DiT } from "./dit.mjs";
+import { guided, walk } from "./flow.mjs";
+
+/** @import { Config } from "./parameters.mjs" */
+/** @import { Prediction } from "./flow.mjs" */
+/** @import { Tensors } from "./safetensors.mjs" */
+
+/** @typedef {{name: string, kind: string, factor: number}} Overrule */
+
+export class Engine {
+  // weights: of the model, if it has learned already; autoencoder: with `decoder.*`, `latent_mean`
+  // and `latent_std`; capacity: the largest batch of the model (guidance asks it for twice as many
+  // answers as there are digits); plain: without WebAssembly
+  /** @param {{config?: Partial<Config>, weights?: Tensors, autoencoder?: Tensors, capacity?: number, training?: boolean, plain?: boolean}} options */
+  static async open(
+    { config = {}, weights, autoencoder, capacity = 32, training = false, plain = false },
+  ) {
+    const arena = await Arena.open({ plain });
+    const model = new DiT(arena, config, { capacity, training });
+    if (weights) model.load(weights);
+    const { side } = model;
+    const decoder = autoencoder && new Decoder(arena, autoencoder, { side, capacity });
+    return new Engine(arena, model, decoder);
+  }
+
+  /** @param {Arena} arena @param {DiT} model @param {Decoder | undefined} decoder */
+  constructor(arena, model, decoder) {
+    this.arena = arena;
+    this.model = model;
+    this.decoder = decoder;
+  }
+
+  // The walk from noise to latents of the given labels, see `walk`.  overrule: factors for shifts,
+  // scales or gates by name, such as { name: "blocks.0.attn", kind: "gate", factor: 0 }
+  /** @param {number[]} labels @param {ArrayLike<number>} noise @param {{guidance?: number, interval?: [number, number] | null, steps?: number, heun?: boolean, predicts?: Prediction, overrule?: Overrule[]}} options */
+  sample(labels, noise, options = {}) {
+    const { guidance = 2, interval = null, overrule = [], ...rest } = options;
+    const { model } = this;
+    const steer = overrule.length ? (vectors) => multiply(vectors, overrule, model.batch) : null;
+    const answer = (x, t, y) => model.forward(x, t, y, steer);
+    const nullClass = model.config.numClasses;
+    return walk(guided(answer, labels, nullClass, guidance, interval), noise, labels.length, rest);
+  }
+
+  // Pixels from -1 (paper) to 1 (ink)
+  /** @type {(latents: ArrayLike<number>) => Float32Array} */
+  pictures(latents) {
+    if (!this.decoder) throw new Error("Engine.pictures: opened without an autoencoder");
+    return this.decoder.decode(latents);
+  }
+}
+
+function multiply(vectors, overrule, batch) {
+  for (const { name, kind, factor } of overrule) {
+    const vector = vectors.find((other) => other.name === name && other.kind === kind);
+    if (!vector) {
+      throw new Error(
+        `Engine.sample: overrule names ${kind} of ${name}, which the model does not have`,
+      );
+    }
+    for (let sample = 0; sample < batch; sample += 1) {
+      const view = vector.of(sample);
+      view.forEach((value, i) => view[i] = factor * value);
+    }
+  }
+}

@@ -1,0 +1,160 @@
+// A training run that is led by messages, in a worker or, where there is none, behind a
+// MessageChannel on the page.  It works in slices, so that it hears what it is told in between.
+//
+// In:  { type: "open", config, recipe, options, seed, data, autoencoder, plain }
+//        data and autoencoder: bytes of files as assets.py packs them; options: the model's start
+//      { type: "start" }   runs, or goes on, until `recipe.steps` steps are done
+//      { type: "pause" }   answered by "paused"
+//      { type: "step" }    one step
+//      { type: "set", recipe }   changes the recipe from the next step on
+//      { type: "sample", id, labels, seed, options, trace }   draws with the averaged weights
+//      { type: "save" }    answered by "weights": the averaged weights as a safetensors file
+// Out: { type: "ready", plain, parameters, names }   names: of the vectors in `steering`
+//      { type: "progress", step, losses, steering }  losses: of the steps since the last one
+//      { type: "paused", step }  { type: "done", step }
+//      { type: "sampled", id, step, u, latents, pictures }   trace: after every step, else at the end
+//      { type: "weights", bytes }  { type: "error", message }
+
+import { Engine } from "./engine.mjs";
+import { Random } from "./random.mjs";
+import { readTensors, writeTensors } from "./safetensors.mjs";
+import { Run } from "./training.mjs";
+
+const SLICE = 40; // milliseconds of work between two looks at the messages
+const WATCHED = 60; // the first steps, in which the gates open, are told one by one
+
+// port: whatever has `postMessage` and `onmessage`
+/** @param {{postMessage: (message: any, transfer?: any) => void, onmessage: any}} port */
+export function serve(port) {
+  /** @type {Engine} */ let engine;
+  /** @type {Run} */ let run;
+  let running = false;
+  let last = Promise.resolve(); // messages are answered one after the other
+
+  const acts = {
+    async open({ config, recipe, options, seed = 0, data, autoencoder, plain }) {
+      running = false;
+      const { latents, labels } = readTensors(data);
+      engine = await Engine.open({
+        config,
+        autoencoder: readTensors(autoencoder),
+        training: true,
+        capacity: Math.max(20, recipe?.batchSize ?? 32),
+        plain,
+      });
+      engine.model.initialize(new Random(seed), options);
+      run = new Run(engine.model, { latents: latents.data, labels: labels.data }, recipe, seed + 1);
+      const { model, arena } = engine;
+      port.postMessage({
+        type: "ready",
+        plain: arena.plain,
+        parameters: Object.keys(model.shapes).reduce(
+          (sum, name) => sum + model.tensor(name).length,
+          0,
+        ),
+        names: model.vectors().map(({ name, kind }) => ({ name, kind })),
+      });
+    },
+    start() {
+      if (running) return;
+      running = true;
+      work();
+    },
+    pause() {
+      running = false;
+      port.postMessage({ type: "paused", step: run.stepsDone });
+    },
+    step() {
+      running = false;
+      advance(1);
+    },
+    set({ recipe }) {
+      Object.assign(run.recipe, recipe);
+    },
+    sample({ id, labels, seed = 0, options, trace = false }) {
+      const noise = new Random(seed).normals(labels.length * engine.model.sampleSize);
+      const predicts = run.recipe.predicts;
+      run.withAverage(() => {
+        let step = 0;
+        let message;
+        for (const { u, x, x0 } of engine.sample(labels, noise, { predicts, ...options })) {
+          step += 1;
+          message = () => ({
+            type: "sampled",
+            id,
+            step,
+            u,
+            latents: x,
+            pictures: engine.pictures(u > 0 ? x0 : x),
+          });
+          if (trace) port.postMessage(message());
+        }
+        if (!trace) port.postMessage(message());
+      });
+    },
+    save() {
+      const bytes = writeTensors(engine.model.stateDict(run.average), {
+        step: String(run.stepsDone),
+      });
+      port.postMessage({ type: "weights", bytes }, [bytes.buffer]);
+    },
+  };
+
+  function advance(most) {
+    const { model } = engine;
+    const losses = [];
+    const end = Math.min(run.recipe.steps, run.stepsDone + most);
+    const start = performance.now();
+    while (run.stepsDone < end && performance.now() - start < SLICE) {
+      losses.push(run.step());
+      if (run.stepsDone <= WATCHED) break;
+    }
+    port.postMessage({ type: "progress", step: run.stepsDone, losses, steering: steering(model) });
+    if (!losses.every(Number.isFinite)) {
+      throw new Error("the loss is not finite: a smaller learning rate helps");
+    }
+  }
+
+  async function work() {
+    while (running && run.stepsDone < run.recipe.steps) {
+      try {
+        advance(Infinity);
+      } catch (error) {
+        running = false;
+        port.postMessage({ type: "error", message: error.message });
+      }
+      await nextTask();
+    }
+    if (running) port.postMessage({ type: "done", step: run.stepsDone });
+    running = false;
+  }
+
+  port.onmessage = ({ data }) => {
+    last = last.then(() => acts[data.type](data)).catch((error) =>
+      port.postMessage({ type: "error", message: error.message })
+    );
+  };
+}
+
+// The root mean square of each vector of `vectors()` over the batch: what steers the blocks
+function steering(model) {
+  return model.vectors().map(({ of }) => {
+    let squares = 0;
+    for (let sample = 0; sample < model.batch; sample += 1) {
+      for (const value of of(sample)) squares += value * value;
+    }
+    return Math.sqrt(squares / (model.batch * model.config.hiddenSize));
+  });
+}
+
+// Lets waiting messages in; a timer would wait for 4 ms, and longer in a hidden tab
+function nextTask() {
+  return new Promise((resolve) => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => {
+      port1.close();
+      resolve(undefined);
+    };
+    port2.postMessage(null);
+  });
+}

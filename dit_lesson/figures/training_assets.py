@@ -1,0 +1,30 @@
+"""What a DiT in the page learns from, and what makes its latents visible, packed for the page."""
+
+import numpy as np
+import torch
+
+from dit_lesson.autoencoder import Autoencoder
+from dit_lesson.checkpoints import load_weights
+from dit_lesson.data import load_digits, scale_digits
+from dit_lesson.figures.assets import packed, packed_weights
+
+AUTOENCODER = "autoencoder-4x4x8"
+
+
+def packed_latents(per_class: int = 100) -> bytes:
+    """Standardised latents of training digits in 4 bits, with their labels.
+
+    The first ``per_class`` digits of every class; `core/safetensors.mjs` reads ``latents``
+    (10 * per_class, 8, 4, 4) and ``labels`` (10 * per_class,).
+    """
+    images, labels = load_digits("train")
+    chosen = np.concatenate([np.flatnonzero(labels == digit)[:per_class] for digit in range(10)])
+    autoencoder = Autoencoder(downsample=8)
+    autoencoder.load_state_dict(load_weights(AUTOENCODER))
+    latents = autoencoder.to_latents(torch.tensor(scale_digits(images[chosen], 32)))
+    return packed({"latents": latents, "labels": torch.tensor(labels[chosen].astype(np.uint8))}, 4)
+
+
+def packed_decoder() -> bytes:
+    """The decoder of the 4x4x8 autoencoder in 8 bits, with the mean and the size of its latents."""
+    return packed_weights(AUTOENCODER, lambda name: not name.startswith("encoder"), bits=8)

@@ -1,0 +1,61 @@
+"""The front page of the built book: its cards, its figure, and the chapter to go on with."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from bs4 import BeautifulSoup
+
+from tests.browser import BOOK, visit
+
+FRONT = "book/index.html"
+TOC = yaml.safe_load((Path(__file__).parents[1] / "_toc.yml").read_text("utf8"))
+FILES = [entry["file"] for part in TOC["parts"] for entry in part["chapters"]]
+CHAPTERS = [file for file in FILES if file.startswith("notebooks/")]
+
+
+@pytest.fixture(scope="module")
+def cards():
+    soup = BeautifulSoup((BOOK / FRONT).read_text("utf8"), "html.parser")
+    return {
+        card.select_one(".sd-card-title a")["href"].removeprefix("../").removesuffix(".html"): card
+        for card in soup.select(".chapter-card")
+    }
+
+
+def test_every_chapter_has_its_card_in_order(cards):
+    assert list(cards) == CHAPTERS
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_card_says_what_its_chapter_says(cards, name):
+    chapter = BeautifulSoup((BOOK / f"{name}.html").read_text("utf8"), "html.parser")
+    box = " ".join(chapter.select_one(".admonition.note").get_text().split())
+    text = " ".join(cards[name].select_one(".sd-card-text").get_text().split())
+    assert text.endswith("?") and text in box
+    assert f"about {cards[name].select_one('.sd-card-footer').get_text(strip=True)}" in box
+    title = cards[name].select_one(".sd-card-title").get_text(strip=True)
+    number = int(Path(name).name[:2])
+    assert title == f"{number} · " + chapter.h1.find(string=True).strip()
+    assert bool(cards[name].select_one("img")) == bool(chapter.select_one(".dit-figure"))
+
+
+@pytest.mark.needs_chromium
+def test_front_page_shows_a_living_figure_without_a_click(browser, site):
+    seen = visit(browser, site + FRONT)
+    seen.page.locator(".dit-live").first.wait_for()
+    assert (seen.foreign, seen.errors) == ([], [])
+    seen.page.context.close()
+
+
+@pytest.mark.needs_chromium
+def test_front_page_offers_the_last_chapter_read(browser, site):
+    seen = visit(browser, site + FRONT)
+    offer = seen.page.locator(".last-chapter a")
+    assert offer.count() == 0
+    seen.page.goto(f"{site}{CHAPTERS[4]}.html")
+    seen.page.goto(site + FRONT)
+    offer.click()
+    seen.page.wait_for_url(re.compile(re.escape(CHAPTERS[4])))
+    seen.page.context.close()

@@ -1,0 +1,147 @@
+"""The training worker in Chromium, on a page from file:// with the network off."""
+
+import pytest
+from playwright.sync_api import Page
+from safetensors.torch import load
+
+from dit_lesson.figures.linking import link
+from tests.javascript import call
+from tests.test_engine import ENGINE, error, model_of
+from tools.engine_page import CORE, worker_text, write_page
+
+pytestmark = pytest.mark.needs_chromium
+SMALL = {"config": {"hiddenSize": 32, "depth": 2}, "recipe": {"steps": 50, "batchSize": 16}}
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    return write_page(tmp_path_factory.mktemp("engine")).as_uri()
+
+
+@pytest.fixture
+def page(address, browser):
+    opened = browser.new_page()
+    asked = []
+    opened.context.set_offline(True)
+    opened.on("request", lambda request: asked.append(request.url))
+    opened.goto(address)
+    yield opened
+    opened.close()
+    assert [url for url in asked if not url.startswith(("file:", "blob:", "data:"))] == []
+
+
+def open_run(page: Page, **settings):
+    return page.evaluate("(settings) => open(settings)", SMALL | settings)
+
+
+def losses(page: Page) -> list[float]:
+    return page.evaluate("heard.filter((m) => m.type === 'progress').flatMap((m) => m.losses)")
+
+
+def test_a_run_ends_after_its_steps_and_tells_every_loss_and_how_the_gates_opened(page):
+    ready = open_run(page, seed=3)
+    assert ready["plain"] is False
+    assert [name["kind"] for name in ready["names"][:3]] == ["shift", "scale", "gate"]
+    done = page.evaluate("ask({ type: 'start' }, 'done')")
+    told = losses(page)
+    assert done["step"] == len(told) == 50
+    assert sum(told[-10:]) < 0.9 * sum(told[:10])
+    first, last = page.evaluate(
+        "(({ length }, all) => [all[0].steering, all[length - 1].steering])"
+        "(...Array(2).fill(heard.filter((m) => m.type === 'progress')))"
+    )
+    assert len(first) == len(last) == len(ready["names"]) == 14
+    assert not any(first)  # at the first step all modulations are zero
+    assert min(last) > 0.01
+
+
+def test_the_worker_has_the_losses_of_the_same_run_elsewhere_and_without_webassembly(page):
+    recipe = SMALL["recipe"] | {"steps": 4}
+    runs = []
+    for plain in (False, True):
+        open_run(page, seed=1, recipe=recipe, plain=plain)
+        page.evaluate("heard.length = 0")
+        page.evaluate("ask({ type: 'start' }, 'done')")
+        runs.append(losses(page))
+    assert runs[0] == runs[1]
+    data = page.evaluate("DATA")
+    (tensors,) = call(ENGINE, [("unpacked", data)])
+    given = {"latents": tensors["latents"]["data"], "labels": tensors["labels"]["data"]}
+    (elsewhere,) = call(ENGINE, [("seededRun", "wasm", SMALL["config"], given, recipe, 1)])
+    # Math.exp, log and cos may differ in the last digit from one browser to the next
+    assert elsewhere == pytest.approx(runs[0], rel=1e-5)
+
+
+def test_without_a_worker_it_works_on_the_page(page, address):
+    open_run(page)
+    page.evaluate("ask({ type: 'start' }, 'done')")
+    in_worker = losses(page)
+    page.goto("about:blank")
+    page.goto(f"{address}#page")
+    open_run(page)
+    page.evaluate("ask({ type: 'start' }, 'done')")
+    assert losses(page) == in_worker
+
+
+def test_a_pause_is_heard_at_once_and_the_run_goes_on_where_it_was(page):
+    open_run(page, recipe=SMALL["recipe"] | {"steps": 100_000})
+    page.evaluate("ask({ type: 'start' }, 'progress')")
+    paused = page.evaluate("ask({ type: 'pause' }, 'paused')")
+    # what came before the answer is all there is: nothing runs on behind it
+    assert paused["step"] == len(losses(page))
+    stepped = page.evaluate("ask({ type: 'step' }, 'progress')")
+    assert stepped["step"] == paused["step"] + 1
+    went_on = page.evaluate("ask({ type: 'start' }, 'progress')")
+    assert went_on["step"] > stepped["step"]
+    page.evaluate("ask({ type: 'pause' }, 'paused')")
+
+
+def test_a_changed_recipe_counts_from_the_next_step_on(page):
+    losses_by_rate = []
+    for rate in (3e-3, 0):
+        open_run(page, seed=5)
+        page.evaluate("ask({ type: 'step' }, 'progress')")
+        page.evaluate("heard.length = 0")
+        page.evaluate(f"worker.postMessage({{ type: 'set', recipe: {{ learningRate: {rate} }} }})")
+        for _ in range(3):
+            page.evaluate("ask({ type: 'step' }, 'progress')")
+        losses_by_rate.append(losses(page))
+    assert losses_by_rate[0][0] == losses_by_rate[1][0]
+    assert losses_by_rate[0][1] != losses_by_rate[1][1]
+
+
+def test_it_draws_while_it_trains_and_shows_every_step(page):
+    open_run(page, recipe=SMALL["recipe"] | {"steps": 100_000})
+    page.evaluate("ask({ type: 'start' }, 'progress')")
+    sample = "{ type: 'sample', id: 7, labels: [0, 1, 2], seed: 4, options: { steps: 5 }"
+    last = page.evaluate(f"ask({sample} }}, 'sampled')")
+    assert (last["id"], last["step"], last["u"]) == (7, 5, 0)
+    assert (len(last["latents"]), len(last["pictures"])) == (3 * 128, 3 * 1024)
+    assert page.evaluate("ask({ type: 'pause' }, 'paused')")["step"] > 1
+    page.evaluate(f"ask({sample}, trace: true }}, 'sampled')")
+    page.evaluate("ask({ type: 'pause' }, 'paused')")
+    steps = page.evaluate("heard.filter((m) => m.type === 'sampled').map((m) => m.step)")
+    assert steps == [5, 1, 2, 3, 4, 5]
+
+
+def test_saved_weights_load_in_torch(page):
+    open_run(page, recipe=SMALL["recipe"] | {"steps": 2})
+    page.evaluate("ask({ type: 'start' }, 'done')")
+    content = bytes(page.evaluate("ask({ type: 'save' }, 'weights').then((m) => [...m.bytes])"))
+    model, _ = model_of()
+    model.load_state_dict(load(content))
+    assert model.final_layer.linear.weight.abs().max() > 0
+    assert error(load(content)["pos_embed"].flatten().numpy(), model.pos_embed) < 1e-6
+
+
+def test_a_wrong_message_gets_a_sentence_and_the_worker_lives_on(page):
+    refused = "ask({ type: 'open', data: bytes(DATA), autoencoder: bytes(DECODER), "
+    refused += "config: { conditioning: 'film' } }, 'ready').catch((error) => error.message)"
+    assert page.evaluate(refused).startswith("DiT: conditioning is film, expected one of")
+    assert open_run(page)["parameters"] > 0
+
+
+def test_the_worker_is_one_script_without_imports():
+    text = worker_text()
+    assert "import " not in [line[:7] for line in text.splitlines()]
+    assert text == link((CORE / "worker.mjs").read_text(encoding="utf-8"), CORE)

@@ -17,7 +17,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import tinycss2
 from bs4 import BeautifulSoup, Tag
 from sphinx.application import Sphinx
 from sphinx.config import Config
@@ -40,6 +39,7 @@ UNUSED_OUTPUT = ("**/*.map", "scripts/fontawesome.*", "vendor", "*macros.html", 
 WORD = re.compile(r"[\w-]+")
 CLASS = re.compile(r"\.(-?[A-Za-z_](?:[\w-]|\\.)*)")
 SELECTOR_COMMA = re.compile(r",(?![^(\[]*[)\]])")
+BRACE = re.compile(r"[{}]")
 #: The theme's icons by the names of GitHub's, which Sphinx Design brings.
 OCTICONS = {
     "magnifying-glass": "search",
@@ -284,24 +284,33 @@ def slim_style_sheets(book: Path) -> None:
 
 def slim(css: str, words: set[str]) -> str:
     """The style sheet without the selectors that ask for a class not among the words."""
-    rules = tinycss2.parse_stylesheet(css, skip_comments=True, skip_whitespace=True)
-    return "".join(kept(rule, words) for rule in rules)
+    kept = []
+    position = 0
+    css = re.sub(r"/\*.*?\*/", "", css, flags=re.DOTALL)
+    while (opening := css.find("{", position)) >= 0:
+        # statements such as @charset stand before a rule and end in a semicolon
+        *statements, prelude = css[position:opening].rsplit(";", 1)
+        kept += [f"{statement};" for statement in statements]
+        closing = matching_brace(css, opening)
+        body, position = css[opening + 1 : closing], closing + 1
+        prelude = prelude.strip()
+        if prelude.startswith(("@media", "@supports", "@layer")):
+            body = slim(body, words)
+        elif prelude.startswith("@font-face"):
+            body = "" if "fontawesome" in body else body
+        elif not prelude.startswith("@"):
+            selectors = SELECTOR_COMMA.split(prelude)
+            prelude = ",".join(s for s in selectors if words.issuperset(CLASS.findall(s)))
+        if prelude and body.strip():
+            kept.append(f"{prelude}{{{body}}}")
+    return "".join(kept)
 
 
-def kept(rule: tinycss2.ast.Node, words: set[str]) -> str:
-    """A rule as text, without what no page needs; empty if nothing is left."""
-    if rule.type == "qualified-rule":
-        selectors = SELECTOR_COMMA.split(tinycss2.serialize(rule.prelude).strip())
-        used = [s for s in selectors if words.issuperset(CLASS.findall(s))]
-        body = tinycss2.serialize(rule.content).strip()
-        return f"{','.join(used)}{{{body}}}" if used and body else ""
-    if (
-        rule.type == "at-rule"
-        and rule.at_keyword in ("media", "supports", "layer")
-        and rule.content
-    ):
-        body = slim(tinycss2.serialize(rule.content), words)
-        prelude = tinycss2.serialize(rule.prelude).strip()
-        return f"@{rule.at_keyword} {prelude}{{{body}}}" if body else ""
-    text = rule.serialize()
-    return "" if text.startswith("@font-face") and "fontawesome" in text.lower() else text
+def matching_brace(css: str, opening: int) -> int:
+    """The position of the brace that closes the one at `opening`."""
+    depth = 0
+    for brace in BRACE.finditer(css, opening):
+        depth += 1 if brace[0] == "{" else -1
+        if depth == 0:
+            return brace.start()
+    raise ValueError("slim: a style sheet has an opening brace without a closing one")

@@ -262,7 +262,7 @@ def test_nbval_sees_one_changed_digit_and_overlooks_another_picture(chapter, tmp
 def test_nbval_sees_a_package_that_behaves_otherwise(chapter, tmp_path):
     package = tmp_path / "dit_lesson"
     shutil.copytree(ROOT / "dit_lesson", package, ignore=shutil.ignore_patterns("__pycache__"))
-    with (package / "norms.py").open("a", encoding="utf-8") as module:
+    with (package / "numpy_dit.py").open("a", encoding="utf-8") as module:
         module.write(
             "\n\ndef layer_norm(x, eps=1e-6):\n"
             "    centred = x - x.mean(-1, keepdims=True)\n"

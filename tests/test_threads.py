@@ -1,6 +1,6 @@
 """Every GitHub thread that the book cites was read: who cites one says what it says, and when.
 
-`threads/NN.json` holds a list for the chapters that its worker read: for each thread its address,
+`threads/NN.json` holds a list for chapter NN and those after it: for each thread its address,
 the chapters that cite it, what the book says it says, what it says (the deciding words quoted),
 the day on which it was read, and whether all of it could be seen.
 """

@@ -11,22 +11,12 @@ from dit_lesson.checkpoints import load_model
 from dit_lesson.diffusion import Straight, denoising_loss
 from dit_lesson.evaluation import accuracy, loss_by_t
 from dit_lesson.experiments import Comparison, settings
-from dit_lesson.experiments.recipes import judge_split
-from dit_lesson.models import DiT, DiTConfig
+from dit_lesson.experiments.recipes import DIGITS_DIT, judge_split
+from dit_lesson.models import DiT
 from dit_lesson.sampling import guided, sample
 from dit_lesson.training import Recipe, Run
 
-LATENT_DIT = DiTConfig(
-    input_size=4,
-    patch_size=1,
-    in_channels=8,
-    hidden_size=64,
-    depth=2,
-    num_heads=4,
-    num_classes=10,
-    learn_sigma=False,
-    embedding_init="unit",
-)
+LATENT_DIT = replace(DIGITS_DIT, depth=2)
 RECIPE = Recipe(300, batch_size=32, learning_rate=1e-2, ema_decay=0.995)
 TIMES = [0.1, 0.3, 0.5, 0.7, 0.9]
 PATH = Straight()

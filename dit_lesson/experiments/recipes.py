@@ -41,27 +41,7 @@ DECODER_RECIPE = Recipe(1000, 64, learning_rate=3e-3, ema_decay=0.99, fused=Fals
 LATENT_NOISE = 0.1  # in deviations of a latent's channel
 FEATURE_WEIGHT = 0.1
 
-IN_CONTEXT_DIT = DiTConfig(
-    input_size=4,
-    patch_size=1,
-    in_channels=8,
-    hidden_size=48,
-    depth=3,
-    num_heads=4,
-    num_classes=10,
-    learn_sigma=False,
-    embedding_init="unit",
-    conditioning="in-context",
-)
-CAPTION_DIT = replace(
-    IN_CONTEXT_DIT, conditioning="cross-attention", vocabulary=CAPTION_WORDS, max_words=4
-)
-FLOW = Straight(spread=1.0)
-SMALL_DIT_RECIPE = Recipe(1200, 32, learning_rate=1e-2, ema_decay=0.995, fused=False)
-
-NOISE_DIT = replace(IN_CONTEXT_DIT, input_size=8, patch_size=2, in_channels=4, hidden_size=40)
-NOISE_DIT_RECIPE = Recipe(2200, 64, learning_rate=4e-3, ema_decay=0.998, fused=False)
-
+# of the latents of autoencoder-4x4x8: 16 tokens of 8 numbers
 DIGITS_DIT = DiTConfig(
     input_size=4,
     patch_size=1,
@@ -73,18 +53,19 @@ DIGITS_DIT = DiTConfig(
     learn_sigma=False,
     embedding_init="unit",
 )
+IN_CONTEXT_DIT = replace(DIGITS_DIT, hidden_size=48, conditioning="in-context")
+CAPTION_DIT = replace(
+    IN_CONTEXT_DIT, conditioning="cross-attention", vocabulary=CAPTION_WORDS, max_words=4
+)
+FLOW = Straight(spread=1.0)
+SMALL_DIT_RECIPE = Recipe(1200, 32, learning_rate=1e-2, ema_decay=0.995, fused=False)
+
+NOISE_DIT = replace(IN_CONTEXT_DIT, input_size=8, patch_size=2, in_channels=4, hidden_size=40)
+NOISE_DIT_RECIPE = Recipe(2200, 64, learning_rate=4e-3, ema_decay=0.998, fused=False)
+
 DIGITS_DIT_RECIPE = Recipe(1400, 32, learning_rate=1e-2, ema_decay=0.995)
 
-RACE_DIT = DiTConfig(
-    input_size=4,
-    patch_size=1,
-    in_channels=8,
-    hidden_size=64,
-    depth=4,
-    num_heads=4,
-    num_classes=10,
-    learn_sigma=False,
-)
+RACE_DIT = replace(DIGITS_DIT, depth=4, embedding_init="paper")
 DDPM = VariancePreserving(linear_betas(1000))
 RACE_RECIPE = Recipe(500, 32, learning_rate=3e-3, ema_decay=0.99, fused=False)
 

@@ -127,7 +127,10 @@ def conv(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
 def sample_latents(mean: Tensor, logvar: Tensor, noise: Tensor) -> Tensor:
     r"""$z = \mu + \sigma\,\epsilon$ with $\sigma = e^{\log\sigma^2 / 2}$.
 
-    Args: mean, logvar and noise ~ N(0, 1), all of one shape.
+    Args:
+        mean: of any shape.
+        logvar: log sigma^2, of the shape of mean.
+        noise: N(0, 1), of the shape of mean.
     Source: Kingma and Welling 2014, section 2.4.
     """
     shapes("sample_latents", mean=(mean, "..."), logvar=(logvar, "..."), noise=(noise, "..."))
@@ -139,7 +142,9 @@ def kl_divergence(mean: Tensor, logvar: Tensor) -> Tensor:
 
     How far $q(z|x)$ is from $\mathcal N(0, 1)$: 0 when they are equal.
 
-    Args: mean and logvar (B, C, h, w).
+    Args:
+        mean: (B, C, h, w).
+        logvar: log sigma^2, (B, C, h, w).
     Returns: (B,).
     Source: Kingma and Welling 2014, appendix B.
     """
@@ -154,7 +159,11 @@ def autoencoder_loss(
 
     The absolute error keeps strokes sharp; the divergence keeps latents near N(0, 1).
 
-    Args: images (B, C, H, W); noise of the latent's shape, N(0, 1); kl_weight, the lambda.
+    Args:
+        model: which gives the reconstruction, mean and logvar.
+        images: (B, C, H, W).
+        noise: N(0, 1), of the latent's shape.
+        kl_weight: lambda, at least 0.
     Returns: a scalar, averaged over the batch.
     Source: Rombach et al. 2022, section 3.1 (there with a perceptual and an adversarial term).
     """

@@ -62,6 +62,18 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise
 
 
+def read_record(function: str, name: str, directory: Path) -> dict[str, Any]:
+    """What ``name.json`` says, for `function`, which its errors name.
+
+    Raises: FileNotFoundError naming what is there, if no record has that name.
+    """
+    path = directory / f"{name}.json"
+    if not path.is_file():
+        known = ", ".join(sorted(record.stem for record in directory.glob("*.json"))) or "none"
+        raise FileNotFoundError(f"{function}: name is {name!r}, expected one of: {known}")
+    return json.loads(path.read_text())
+
+
 # --- weights and cards --------------------------------------------------------------------
 
 
@@ -111,11 +123,7 @@ def read_card(name: str, directory: Path = WEIGHTS) -> dict[str, Any]:
 
     Raises: FileNotFoundError naming what is there, if no card has that name.
     """
-    path = directory / f"{name}.json"
-    if not path.is_file():
-        known = ", ".join(sorted(card.stem for card in directory.glob("*.json"))) or "none"
-        raise FileNotFoundError(f"read_card: name is {name!r}, expected one of: {known}")
-    return json.loads(path.read_text())
+    return read_record("read_card", name, directory)
 
 
 def load_weights(name: str, directory: Path = WEIGHTS) -> dict[str, Tensor]:

@@ -49,7 +49,9 @@ def load_digits(split: str = "train") -> tuple[np.ndarray, np.ndarray]:
 def scale_digits(images: np.ndarray, size: int = 28) -> np.ndarray:
     """x / 127.5 - 1, with a frame of paper around it: digits as a model takes them.
 
-    Args: images (n, 28, 28) uint8; size, the side of the result, 28 or more and even.
+    Args:
+        images: (n, 28, 28) uint8.
+        size: the side of the result in pixels, 28 or more and even.
     Returns: (n, 1, size, size) float32, paper is -1 and ink is 1.
     Raises: ValueError for other shapes or dtypes, or a size that leaves no equal frame.
     """
@@ -191,7 +193,10 @@ def stroke_width(images: np.ndarray) -> np.ndarray:
     A stroke of width w and length l has $A \approx w l$ and $P \approx 2 l$. The edge is measured
     as the total variation $P = \sum |\nabla x|$, for which grey pixels need no threshold.
 
-    Args: images (n, 28, 28) uint8 with ink. Returns: (n,). Raises: ValueError for anything else.
+    Args:
+        images: (n, 28, 28) uint8 with ink.
+    Returns: (n,).
+    Raises: ValueError for anything else.
     """
     ink = _ink("stroke_width", images)
     rows, columns = np.gradient(ink, axis=(1, 2))
@@ -204,7 +209,10 @@ def slant(images: np.ndarray) -> np.ndarray:
     $\Delta u$ and $\Delta v$ are column and row from the centre of the ink x: the line through the
     centre that the ink follows best. Upright is 0.
 
-    Args: images (n, 28, 28) uint8 with ink. Returns: (n,). Raises: ValueError for anything else.
+    Args:
+        images: (n, 28, 28) uint8 with ink.
+    Returns: (n,).
+    Raises: ValueError for anything else.
     """
     ink = _ink("slant", images)
     ink = ink / ink.sum(axis=(1, 2), keepdims=True)
@@ -220,7 +228,9 @@ def describe_digits(images: np.ndarray, labels: np.ndarray) -> list[str]:
     "bold" from a `stroke_width` of `BOLD` pixels on, else "thin"; "tilted" from a `slant` of
     `TILTED` on, else "upright"; then the class.
 
-    Args: images (n, 28, 28) uint8 with ink; labels (n,), 0 to 9, both as `load_digits` gives them.
+    Args:
+        images: (n, 28, 28) uint8 with ink, as `load_digits` gives them.
+        labels: (n,), 0 to 9.
     Raises: ValueError for images or labels of another kind.
     """
     require(

@@ -22,7 +22,10 @@ from dit_lesson.validation import numbers, positive, require, shapes
 class Judge(nn.Module):
     r"""$\mathrm{head}(f(x))$: a small convolutional classifier with the features f of a digit.
 
-    Args: width of the first convolution; feature_size, the length of f(x); num_classes.
+    Args:
+        width: channels of the first convolution.
+        feature_size: the length of f(x).
+        num_classes: the length of the answer.
     forward(images): (B, 1, 32, 32), pixels in [-1, 1] -> logits (B, num_classes).
     Raises: ValueError if a size or the shape of the images does not fit.
     Source: the role of the Inception network in Heusel et al. 2017, section 1.
@@ -65,7 +68,8 @@ def judge() -> Judge:
 def judge_features(images: Tensor) -> Tensor:
     """f(x) of the shipped judge, (B, 64).
 
-    Args: images (B, 1, 32, 32) with pixels in [-1, 1], as `Autoencoder.from_latents` gives them.
+    Args:
+        images: (B, 1, 32, 32), pixels in [-1, 1], as `Autoencoder.from_latents` gives them.
     """
     return _in_pieces(judge().features, images)
 
@@ -73,7 +77,9 @@ def judge_features(images: Tensor) -> Tensor:
 def accuracy(images: Tensor, labels: Tensor) -> float:
     r"""$\frac1B \sum_b [\arg\max_k \mathrm{judge}(x_b)_k = y_b]$: the share read as asked.
 
-    Args: images (B, 1, 32, 32) with pixels in [-1, 1]; labels (B,), the classes asked for.
+    Args:
+        images: (B, 1, 32, 32), pixels in [-1, 1].
+        labels: (B,), the classes asked for.
     Raises: ValueError if the shapes do not fit, or images are not finite.
     """
     _require_images("accuracy", images)
@@ -92,7 +98,9 @@ def frechet_distance(features: Tensor, reference: Tensor) -> float:
     0 for equal Gaussians. It falls with the number of points, so compare at one number only, and
     beside `floor`. In the features of the Inception network it is called FID.
 
-    Args: features (n, D) and reference (m, D), for example of `judge_features`; n, m >= 2.
+    Args:
+        features: (n, D), for example of `judge_features`; n >= 2.
+        reference: (m, D); m >= 2.
     Raises: ValueError if a set is too small, not finite, or the widths differ.
     Source: Heusel et al. 2017, equation 6.
     """
@@ -123,7 +131,10 @@ def floor(n: int = 1000, draws: int = 10, seed: int = 0) -> tuple[float, float]:
 
     What a perfect painter would score, as far as n digits can show it.
 
-    Args: n, the number of digits in a draw, n <= 4,000; draws, at least 2; seed of the draws.
+    Args:
+        n: digits in a draw, 2 to 4,000.
+        draws: at least 2.
+        seed: of the draws.
     Returns: the mean over the draws, and their standard deviation.
     """
     positive("floor", n=n, draws=draws)
@@ -140,7 +151,9 @@ def floor(n: int = 1000, draws: int = 10, seed: int = 0) -> tuple[float, float]:
 def nearest(images: Tensor, references: Tensor) -> tuple[Tensor, Tensor]:
     r"""$\min_j \lVert x_i - r_j \rVert$ over all pixels, and the j where it is reached.
 
-    Args: images (n, ...) and references (m, ...), of one shape but for their number.
+    Args:
+        images: (n, ...).
+        references: (m, ...), of the same shape but for their number.
     Returns: distances (n,) in units of a pixel, indices (n,).
     Raises: ValueError if the shapes differ, or a number is not finite.
     """
@@ -163,9 +176,14 @@ def share_of_copies(
     q is the distance below which a share ``false_alarms`` of digits lies that cannot be copies.
     A painter who does not copy scores about ``false_alarms``, one who does scores 1.
 
-    Args: images (n, ...) painted; train (m, ...), all that was trained on; held_out (k, ...), real
-    digits that were not. Give train and held_out through the decoder that painted the images:
-    a blurred digit is nearer to everything.
+    Give train and held_out through the decoder that painted the images: a blurred digit is nearer
+    to everything.
+
+    Args:
+        images: (n, ...), painted.
+        train: (m, ...), all that was trained on.
+        held_out: (k, ...), real digits that were not.
+        false_alarms: the share of unseen digits below q, between 0 and 1.
     Raises: ValueError if the shapes differ, or false_alarms is not between 0 and 1.
     """
     require(
@@ -189,9 +207,12 @@ def loss_by_t(
 
     Every t and every model sees the same noise, so that differences are not noise.
 
-    Args: loss(x0, t, noise) -> a scalar, with t (B,) of the dtype of times, for example
-    ``lambda x0, t, noise: velocity_loss(model, x0, t, noise)``; x0 (B, ...) data; times; draws of
-    noise for each time; seed of the noise.
+    Args:
+        loss: called as ``loss(x0, t, noise)`` with t (B,) of the dtype of times; gives a scalar.
+        x0: (B, ...) data.
+        times: the t at which to measure.
+        draws: of noise for each time.
+        seed: of the noise.
     Returns: one number for each of times.
     Raises: ValueError if times is empty or draws is no whole number of at least 1.
     """

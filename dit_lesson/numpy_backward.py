@@ -48,7 +48,11 @@ def linear_backward(
 ) -> tuple[np.ndarray, Gradients]:
     r"""$y = x W^\top + b$: $dx = dy\,W$, $dW = \sum dy^\top x$ and $db = \sum dy$ over all rows.
 
-    Args: grad (..., O), x (..., I), weight (O, I). Returns: (..., I) and {weight, bias}.
+    Args:
+        grad: (..., O).
+        x: (..., I).
+        weight: (O, I).
+    Returns: (..., I) and {weight, bias}.
     """
     rows, inputs = grad.reshape(-1, len(weight)), x.reshape(-1, weight.shape[1])
     return grad @ weight, {"weight": rows.T @ inputs, "bias": rows.sum(axis=0)}
@@ -144,7 +148,11 @@ def modulate_backward(
     $dx_n = dy_n \odot (1 + \gamma)$; one shift and one scale serve all tokens, so theirs are sums:
     $d\beta = \sum_n dy_n$ and $d\gamma = \sum_n dy_n \odot x_n$.
 
-    Args: grad and x (B, N, D), scale (B, D). Returns: (B, N, D), (B, D), (B, D).
+    Args:
+        grad: (B, N, D).
+        x: (B, N, D).
+        scale: (B, D).
+    Returns: (B, N, D), (B, D), (B, D).
     """
     return grad * (1 + scale[:, None]), grad.sum(axis=1), (grad * x).sum(axis=1)
 
@@ -157,7 +165,11 @@ def gate_backward(
     $dx_n = \alpha \odot dy_n$ and $d\alpha = \sum_n dy_n \odot x_n$. At $\alpha = 0$ nothing gets
     through to x, but the gate itself has a gradient: it opens first.
 
-    Args: grad and x (B, N, D), gate (B, D). Returns: (B, N, D), (B, D).
+    Args:
+        grad: (B, N, D).
+        x: (B, N, D).
+        gate: (B, D).
+    Returns: (B, N, D), (B, D).
     """
     return gate[:, None] * grad, (grad * x).sum(axis=1)
 
@@ -170,7 +182,12 @@ def block_backward(
     $dx = dx' + \mathrm{LN}^\top(\dots)$: the residual hands the gradient on as it is, and adds
     what came back through the branch.
 
-    Args: grad and x (B, N, D); condition as in `block`; weights of the block.
+    Args:
+        grad: (B, N, D).
+        x: (B, N, D).
+        condition: as in `block`.
+        weights: of the block.
+        num_heads: as in `block`.
     Returns: the gradients by x, by the condition, and by the weights.
     """
     kept, vectors = {}, steering(condition, weights)
@@ -248,8 +265,9 @@ def dit_backward(
 ) -> Gradients:
     r"""$\partial L / \partial w$ for every weight w of the model, by the chain rule.
 
-    Args: grad (B, output channels, H, W), the gradient of the loss by the output of
-    ``dit(x, t, y, weights, num_heads)``; the rest as there.
+    Args:
+        grad: (B, output channels, H, W), by the output of ``dit(x, t, y, weights, num_heads)``.
+        x, t, y, weights, num_heads: as there.
     Returns: the gradients by the names of the checkpoints; ``pos_embed`` is a constant and has
     none.
     """
@@ -323,8 +341,12 @@ def velocity_loss(
     $x_u = (1 - u)\,x_0 + u\,\epsilon$, $v = \epsilon - x_0$ and
     $\partial L / \partial v_\theta = 2\,(v_\theta - v) / \text{number of numbers}$.
 
-    Args: x0 (B, C, H, W) data; noise, of its shape; u (B,), 0 <= u <= 1; y (B,) labels; weights
-    and num_heads as in `dit`.
+    Args:
+        x0: (B, C, H, W) data.
+        noise: of the shape of x0.
+        u: (B,), 0 <= u <= 1.
+        y: (B,) labels.
+        weights, num_heads: as in `dit`.
     Returns: the loss, and the gradients by the names of the weights.
     Raises: ValueError if the model's answer has another shape than x0 (it predicts a variance).
     Source: Lipman et al. 2023, equation 6.

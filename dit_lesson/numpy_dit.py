@@ -16,8 +16,9 @@ def layer_norm(x: np.ndarray, eps: float = 1e-6) -> np.ndarray:
     There is no learned scale or shift. The variance is taken from the centred values, so a
     large mean costs no precision, and a token without variance becomes exactly 0.
 
-    Args: x (..., D), float32 or float64 (float16 cannot hold the squares); eps, added to the
-    variance.
+    Args:
+        x: (..., D), float32 or float64 (float16 cannot hold the squares).
+        eps: added to the variance.
     Returns: the shape and dtype of x.
     Raises: ValueError if x is not a finite NumPy array of these dtypes with at least one axis, or
     if eps is negative.
@@ -42,7 +43,10 @@ def modulate(x: np.ndarray, shift: np.ndarray, scale: np.ndarray) -> np.ndarray:
 
     At shift = scale = 0 it returns x, bit for bit.
 
-    Args: x (..., N, D) tokens; shift and scale (..., D), without the token axis.
+    Args:
+        x: (..., N, D) tokens.
+        shift: (..., D), without the token axis.
+        scale: (..., D), without the token axis.
     Returns: (..., N, D).
     Raises: ValueError if the axes of shift or scale are not those of x without N.
     Source: DiT, section 3.2 (adaLN block); FiLM (Perez et al. 2018).
@@ -54,7 +58,9 @@ def modulate(x: np.ndarray, shift: np.ndarray, scale: np.ndarray) -> np.ndarray:
 def silu(x: np.ndarray) -> np.ndarray:
     r"""$\mathrm{SiLU}(x) = x / (1 + e^{-x})$, element by element.
 
-    Args: x of any shape. Returns: the shape and dtype of x.
+    Args:
+        x: of any shape.
+    Returns: the shape and dtype of x.
     Source: DiT, appendix A (the activation before every modulation layer).
     """
     with np.errstate(over="ignore"):  # far below 0 the exponential is infinite, and SiLU is 0
@@ -64,7 +70,11 @@ def silu(x: np.ndarray) -> np.ndarray:
 def linear(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
     r"""$x W^\top + b$ for every row.
 
-    Args: x (..., I), weight (O, I), bias (O). Returns: (..., O).
+    Args:
+        x: (..., I).
+        weight: (O, I).
+        bias: (O).
+    Returns: (..., O).
     Raises: ValueError if the widths do not fit.
     """
     require(
@@ -80,8 +90,10 @@ def timestep_embedding(
 ) -> np.ndarray:
     r"""$[\cos(t\omega_i), \sin(t\omega_i)]$ with $\omega_i = P^{-i/(d/2)}$: cos first, then sin.
 
-    Args: t (B,) time steps, 0 to 999 in DiT (not scaled to 0..1); frequency_size d, even;
-    max_period P.
+    Args:
+        t: (B,) time steps, 0 to 999 in DiT (not scaled to 0..1).
+        frequency_size: d, even.
+        max_period: P, in time steps.
     Returns: (B, frequency_size).
     Raises: ValueError if t is not a finite floating-point vector or frequency_size is odd.
     Source: DiT, appendix A; the denominator is d/2, not d/2 - 1.
@@ -101,7 +113,9 @@ def timestep_embedding(
 def gelu(x: np.ndarray) -> np.ndarray:
     r"""$\frac{x}{2}\bigl(1 + \tanh(\sqrt{2/\pi}\,(x + 0.044715\,x^3))\bigr)$, GELU by tanh.
 
-    Args: x of any shape. Returns: the shape and dtype of x.
+    Args:
+        x: of any shape.
+    Returns: the shape and dtype of x.
     Source: Hendrycks & Gimpel 2016, section 2.
     """
     return 0.5 * x * (1 + np.tanh((2 / np.pi) ** 0.5 * (x + 0.044715 * x**3)))
@@ -112,7 +126,9 @@ def softmax(x: np.ndarray) -> np.ndarray:
 
     The largest entry is subtracted first: it cancels, and nothing overflows.
 
-    Args: x (..., M). Returns: the shape and dtype of x, rows that sum to 1.
+    Args:
+        x: (..., M).
+    Returns: the shape and dtype of x, rows that sum to 1.
     """
     exponentials = np.exp(x - x.max(axis=-1, keepdims=True))
     return exponentials / exponentials.sum(axis=-1, keepdims=True)
@@ -121,7 +137,10 @@ def softmax(x: np.ndarray) -> np.ndarray:
 def attention_weights(queries: np.ndarray, keys: np.ndarray) -> np.ndarray:
     r"""$A = \mathrm{softmax}(Q K^\top / \sqrt{d})$: how much each query looks at each key.
 
-    Args: queries (..., N, d), keys (..., M, d). Returns: (..., N, M), rows that sum to 1.
+    Args:
+        queries: (..., N, d).
+        keys: (..., M, d).
+    Returns: (..., N, M), rows that sum to 1.
     """
     return softmax(queries @ np.swapaxes(keys, -1, -2) / queries.shape[-1] ** 0.5)
 
@@ -129,7 +148,10 @@ def attention_weights(queries: np.ndarray, keys: np.ndarray) -> np.ndarray:
 def attention(queries: np.ndarray, keys: np.ndarray, values: np.ndarray) -> np.ndarray:
     r"""$\mathrm{softmax}(Q K^\top / \sqrt{d})\,V$.
 
-    Args: queries (..., N, d), keys (..., M, d), values (..., M, e).
+    Args:
+        queries: (..., N, d).
+        keys: (..., M, d).
+        values: (..., M, e).
     Returns: (..., N, e).
     Raises: ValueError if widths or lengths do not fit.
     Source: Vaswani et al. 2017, equation 1.
@@ -179,8 +201,10 @@ def join_heads(heads: np.ndarray) -> np.ndarray:
 def self_attention(x: np.ndarray, weights: Weights, num_heads: int) -> np.ndarray:
     r"""$[\mathrm{head}_1, \dots, \mathrm{head}_h]\,W_o^\top + b_o$, every head from its share of D.
 
-    Args: x (B, N, D); weights `qkv` (3D, D) and `proj` (D, D) with biases; num_heads, a divisor
-    of D.
+    Args:
+        x: (B, N, D).
+        weights: `qkv` (3D, D) and `proj` (D, D) with biases.
+        num_heads: a divisor of D.
     Returns: (B, N, D).
     Raises: ValueError if D is not a multiple of num_heads.
     Source: ViT, equations 5 to 8.
@@ -195,8 +219,11 @@ def cross_attention(
 ) -> np.ndarray:
     r"""The same with queries from x, and keys and values from a second sequence.
 
-    Args: x (B, N, D); context (B, M, D); weights `q` (D, D), `kv` (2D, D) and `proj` (D, D) with
-    biases; num_heads, a divisor of D.
+    Args:
+        x: (B, N, D).
+        context: (B, M, D).
+        weights: `q` (D, D), `kv` (2D, D) and `proj` (D, D) with biases.
+        num_heads: a divisor of D.
     Returns: (B, N, D).
     Raises: ValueError if D is not a multiple of num_heads.
     Source: Vaswani et al. 2017, section 3.2.3; DiT, section 3.2 (M = 2: time and class).
@@ -210,7 +237,10 @@ def cross_attention(
 def mlp(x: np.ndarray, weights: Weights) -> np.ndarray:
     r"""$W_2\,\mathrm{GELU}(W_1 x + b_1) + b_2$ for every token.
 
-    Args: x (..., D); weights `fc1` (4D, D) and `fc2` (D, 4D) with biases. Returns: (..., D).
+    Args:
+        x: (..., D).
+        weights: `fc1` (4D, D) and `fc2` (D, 4D) with biases.
+    Returns: (..., D).
     Source: ViT, equation 3.
     """
     hidden = gelu(linear(x, weights["fc1.weight"], weights["fc1.bias"]))
@@ -220,7 +250,10 @@ def mlp(x: np.ndarray, weights: Weights) -> np.ndarray:
 def modulation(c: np.ndarray, weights: Weights, chunks: int) -> list[np.ndarray]:
     r"""$W\,\mathrm{SiLU}(c) + b$, cut into ``chunks`` vectors of width D.
 
-    Args: c (B, D); weights `1` (chunks * D, D) with bias (`0` is the activation).
+    Args:
+        c: (B, D).
+        weights: `1` (chunks * D, D) with bias (`0` is the activation).
+        chunks: the number of vectors.
     Returns: ``chunks`` arrays (B, D).
     Source: DiT, appendix A.
     """
@@ -237,8 +270,9 @@ def steering(condition: np.ndarray, weights: Weights) -> dict[str, tuple[np.ndar
     adaLN-Zero reads all three off c; adaLN has no gate, $\alpha = 1$. The two other designs have
     layer norms with learned weights, $1 + \gamma$ = weight and $\beta$ = bias, and no gate.
 
-    Args: condition, c (B, D), or the sequence (B, M, D) of which only B is read; weights of a
-    block.
+    Args:
+        condition: c (B, D), or the sequence (B, M, D) of which only B is read.
+        weights: of a block.
     Returns: by the branch's name, in order, three arrays (B, D).
     Source: DiT, section 3.2.
     """
@@ -280,9 +314,12 @@ def block(x: np.ndarray, condition: np.ndarray, weights: Weights, num_heads: int
     One equation for the four designs: they differ in where $\alpha$, $\beta$ and $\gamma$ come
     from (`steering`), and cross-attention has a third branch.
 
-    Args: x (B, N, D) tokens; condition, c (B, D) for adaLN and adaLN-Zero, else the sequence
-    [t, y] (B, M, D), which in-context conditioning does not read; weights of the block;
-    num_heads.
+    Args:
+        x: (B, N, D) tokens.
+        condition: c (B, D) for adaLN and adaLN-Zero, else the sequence [t, y] (B, M, D), which
+            in-context conditioning does not read.
+        weights: of the block.
+        num_heads: a divisor of D.
     Returns: (B, N, D).
     Source: DiT, section 3.2 and figure 3.
     """
@@ -306,8 +343,10 @@ def final_steering(condition: np.ndarray, weights: Weights) -> tuple[np.ndarray,
 def final_layer(x: np.ndarray, condition: np.ndarray, weights: Weights) -> np.ndarray:
     r"""$W\,(\mathrm{LN}(x)(1 + \gamma) + \beta) + b$: from tokens to flattened patches.
 
-    Args: x (B, N, D); condition as in `block`; weights `linear`, and `adaLN_modulation` or
-    `norm_final`.
+    Args:
+        x: (B, N, D).
+        condition: as in `block`.
+        weights: `linear`, and `adaLN_modulation` or `norm_final`.
     Returns: (B, N, p * p * output channels).
     Source: DiT, section 3.2, "Transformer decoder".
     """
@@ -330,7 +369,10 @@ def cut_patches(images: np.ndarray, patch_size: int) -> np.ndarray:
 def patch_embedding(images: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
     r"""$E\,\mathrm{patch}_n + b$ for every patch: the convolution of the checkpoints, written out.
 
-    Args: images (B, C, H, W); weight (D, C, p, p), whose features are ordered (C, p, p); bias (D).
+    Args:
+        images: (B, C, H, W).
+        weight: (D, C, p, p), whose features are ordered (C, p, p).
+        bias: (D).
     Returns: (B, N, D), N = (H / p)(W / p), row by row.
     Raises: ValueError if channels or sizes do not fit.
     """
@@ -347,7 +389,11 @@ def patch_embedding(images: np.ndarray, weight: np.ndarray, bias: np.ndarray) ->
 def join_patches(patches: np.ndarray, patch_size: int, height: int, width: int) -> np.ndarray:
     """(B, N, p * p * C) -> (B, C, height, width): features ordered (p, p, C), row by row.
 
-    Args: patches; patch_size p; height and width in pixels, multiples of p.
+    Args:
+        patches: (B, N, p * p * C), N = (height / p)(width / p).
+        patch_size: p, in pixels.
+        height: in pixels, a multiple of p.
+        width: in pixels, a multiple of p.
     Source: DiT, section 3.2, "Transformer decoder".
     """
     rows, columns = height // patch_size, width // patch_size
@@ -358,7 +404,10 @@ def join_patches(patches: np.ndarray, patch_size: int, height: int, width: int) 
 def time_embedding(t: np.ndarray, weights: Weights) -> np.ndarray:
     r"""$W_2\,\mathrm{SiLU}(W_1 e(t) + b_1) + b_2$ with $e$ = `timestep_embedding`.
 
-    Args: t (B,) time steps; weights `mlp.0` and `mlp.2` with biases. Returns: (B, D).
+    Args:
+        t: (B,) time steps.
+        weights: `mlp.0` and `mlp.2` with biases.
+    Returns: (B, D).
     Source: DiT, appendix A.
     """
     frequencies = timestep_embedding(t, weights["mlp.0.weight"].shape[1])
@@ -402,9 +451,13 @@ def dit(
 
     Design, depth, width and patch size are read off the weights.
 
-    Args: x (B, C, H, W) noisy latents; t (B,) time steps; y (B,) whole numbers, class labels (the
-    last row of the table is the null class, if the model was trained with one); weights by the
-    names of the released checkpoints; num_heads, which no weight tells.
+    Args:
+        x: (B, C, H, W) noisy latents.
+        t: (B,) time steps.
+        y: (B,) class labels, whole numbers. The last row of the table is the null class, if the
+            model was trained with one.
+        weights: by the names of the released checkpoints.
+        num_heads: which no weight tells.
     Returns: (B, output channels, H, W).
     Raises: ValueError if x or t are not finite floating-point arrays, a label has no row, or a
     shape does not fit.

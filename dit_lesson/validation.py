@@ -26,7 +26,9 @@ def shapes(function: str, **arrays: tuple[Any, str]) -> dict[str, Any]:
     these axes and refuses the rest. A number in the place of a letter is that size; ``...``, in
     front or at the end, stands for any number of axes, the same ones in every argument.
 
-    Args: function, its name; arrays, by argument, (the array or tensor, its axes).
+    Args:
+        function: the name of the caller.
+        arrays: by argument, (the array or tensor, its axes).
     Returns: the size of every letter, and under ``"..."`` a tuple of sizes.
     Raises: ValueError for what is no array, is empty, or has other axes.
     """
@@ -86,7 +88,10 @@ def numbers(function: str, **arrays: Any) -> None:
 
     A tensor on the ``meta`` device holds no numbers, so its values are not looked at.
 
-    Args: function, its name; arrays, by argument. Raises: ValueError.
+    Args:
+        function: the name of the caller.
+        arrays: by argument.
+    Raises: ValueError.
     """
     for argument, value in arrays.items():
         require(

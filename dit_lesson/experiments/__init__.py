@@ -11,7 +11,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from dit_lesson.checkpoints import write_atomically
+from dit_lesson.checkpoints import read_record, write_atomically
 from dit_lesson.training import Recipe
 from dit_lesson.validation import require
 
@@ -96,8 +96,4 @@ def read_result(name: str, directory: Path = RESULTS) -> dict[str, Any]:
 
     Raises: FileNotFoundError naming what is there, if no result has that name.
     """
-    path = directory / f"{name}.json"
-    if not path.is_file():
-        known = ", ".join(sorted(result.stem for result in directory.glob("*.json"))) or "none"
-        raise FileNotFoundError(f"read_result: name is {name!r}, expected one of: {known}")
-    return json.loads(path.read_text())
+    return read_record("read_result", name, directory)

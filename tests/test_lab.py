@@ -162,7 +162,10 @@ def test_two_views_stay_in_step(live):
     live.wait_for_function("e => e.value === '2'", arg=second.element_handle())
     assert first.input_value() == "2"
     said = live.get_by_role("status").filter(has_text="before layer norm")
-    expect(said.first).to_have_text(said.last.text_content())
+    live.wait_for_function(  # each sentence comes a little after its picture
+        "([one, other]) => one.textContent === other.textContent",
+        arg=[said.first.element_handle(), said.last.element_handle()],
+    )
 
 
 def test_a_linked_float_slider_drives_the_figure(live):

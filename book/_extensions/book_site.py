@@ -267,18 +267,21 @@ def finish_static_files(app: Sphinx, failure: Exception | None) -> None:
             shutil.copytree(source, target, dirs_exist_ok=True)
         else:
             shutil.copyfile(source, target)
-    slim_style_sheets(Path(app.outdir))
     write_figures(static / "figures")
+    slim_style_sheets(Path(app.outdir))  # asks what the figures' scripts name
     for pattern in UNUSED_OUTPUT:
         for path in static.glob(pattern):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def slim_style_sheets(book: Path) -> None:
-    """Keeps the rules whose classes some page or script names; Bootstrap alone has thousands."""
+    """Keeps the rules whose classes some page or script names; Bootstrap alone has thousands.
+
+    The figures' sheet stays whole: their scripts put names of classes together.
+    """
     sources = [*book.rglob("*.html"), *book.glob("_static/**/*.js")]
     words = {word for path in sources for word in WORD.findall(path.read_text("utf8"))}
-    for path in book.glob("_static/**/*.css"):
+    for path in {*book.glob("_static/**/*.css")} - {*book.glob("_static/figures/*.css")}:
         path.write_text(slim(path.read_text("utf8"), words), "utf8")
 
 

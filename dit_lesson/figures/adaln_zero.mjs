@@ -29,26 +29,7 @@ export function stages(state) {
 const distance = (a, b) =>
   Math.sqrt(mean(a.map((row, n) => mean(row.map((value, i) => (value - b[n][i]) ** 2)))));
 
-const image = ui.digit({
-  title: "the digit",
-  values: (now) => now.image,
-  marks: ({ token }) => [token],
-  decorate(prepared, _, { state: { token }, palette }) {
-    ui.grid(prepared, [GRID, GRID], palette.data);
-    ui.frame(prepared, [GRID, GRID], [Math.floor(token / GRID), token % GRID], palette.shift, 3);
-  },
-  pick: (y, x) => ({ token: GRID * Math.floor(GRID * y) + Math.floor(GRID * x) }),
-});
-const matrix = (name, title) =>
-  ui.map({
-    title,
-    limit: 3,
-    values: (now) => now[name],
-    marks: ({ token }) => [token],
-    decorate: (prepared, rows, { state, palette }) =>
-      ui.frame(prepared, [rows.length, 1], [state.token, 0], palette.text),
-    pick: (y) => ({ token: Math.floor(HIDDEN_SIZE * y) }),
-  });
+const matrix = (name, title) => ui.tokenRows(name, { title, limit: 3, tokens: GRID ** 2 });
 
 // One branch: norm, scale and shift, what it computes, the valve, and the plus on the stream.
 const branch = (suffix, inner, title) => ({
@@ -99,7 +80,7 @@ export default ui.figure({
     between: matrix("between", "x + α attention"),
     ...branch("mlp", "mlp", "MLP"),
     out: matrix("out", "x out"),
-    image,
+    image: ui.patchOfToken(GRID),
     legend: ui.legend({ low: "−3", high: "3" }),
   },
   wires: [

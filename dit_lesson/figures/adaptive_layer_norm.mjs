@@ -36,26 +36,7 @@ export function stages(state) {
 const byHand = ({ mode }) => mode === "direct";
 const byCondition = ({ mode }) => mode === "condition";
 
-const image = ui.digit({
-  title: "the digit",
-  values: (now) => now.image,
-  marks: ({ token }) => [token],
-  decorate(prepared, _, { state: { token }, palette }) {
-    ui.grid(prepared, [GRID, GRID], palette.data);
-    ui.frame(prepared, [GRID, GRID], [Math.floor(token / GRID), token % GRID], palette.shift, 3);
-  },
-  pick: (y, x) => ({ token: GRID * Math.floor(GRID * y) + Math.floor(GRID * x) }),
-});
-const matrix = (name, title) =>
-  ui.map({
-    title,
-    limit: LIMIT,
-    values: (now) => now[name],
-    marks: ({ token }) => [token],
-    decorate: (prepared, rows, { state, palette }) =>
-      ui.frame(prepared, [rows.length, 1], [state.token, 0], palette.text),
-    pick: (y) => ({ token: Math.floor(HIDDEN_SIZE * y) }),
-  });
+const matrix = (name, title) => ui.tokenRows(name, { title, limit: LIMIT, tokens: GRID ** 2 });
 const spread = (name) =>
   ui.spread({
     limit: LIMIT + 1,
@@ -95,7 +76,7 @@ export default ui.figure({
     areas: { scale_vector: "scale", shift_vector: "shift" },
   },
   parts: {
-    image,
+    image: ui.patchOfToken(GRID),
     tokens: matrix("tokens", "tokens x"),
     tokens_spread: spread("tokens"),
     ln: ui.node({ text: "LN", round: false }),

@@ -1,6 +1,6 @@
 // Chapter 8's figure: image tokens that look up the time and the words of a caption.
 import { add, mean } from "./core/arrays.mjs";
-import { crossAttention, selfAttention } from "./core/attention.mjs";
+import { crossAttention, selfAttention, sharesOf } from "./core/attention.mjs";
 import { mlp } from "./core/blocks.mjs";
 import { pictureOf, rowsOf } from "./core/data.mjs";
 import { embedNoised } from "./core/models.mjs";
@@ -8,7 +8,6 @@ import { affineNorm } from "./core/norms.mjs";
 import * as ui from "./ui.mjs";
 
 const GRID = 4;
-const MEAN = -1; // in the place of a head: the mean over all heads
 const FULL = 0.6; // the share that gets full colour
 
 const keyNames = (state) => ["time", "a", state.weight, state.slant, state.name];
@@ -31,11 +30,8 @@ export function stages(state) {
     const queries = affineNorm(x, weights, `${name}.norm_cross`);
     const looked = crossAttention(queries, context, weights, numHeads, `${name}.cross_attn`);
     if (number === state.block) {
-      const heads = state.head === MEAN ? looked.weights : [looked.weights[state.head]];
-      const maps = context.map((_, key) =>
-        x.map((_, token) => mean(heads.map((head) => head[token][key])))
-      );
-      return { image, maps };
+      const shares = sharesOf(looked, state.head);
+      return { image, maps: context.map((_, key) => shares.map((row) => row[key])) };
     }
     x = add(x, looked.output);
     x = add(x, mlp(affineNorm(x, weights, `${name}.norm2`), weights, `${name}.mlp`));
@@ -70,11 +66,7 @@ export default ui.figure({
     areas: { legend: "words" },
   },
   parts: {
-    image: ui.digit({
-      title: "the digit",
-      values: (now) => now.image,
-      decorate: (prepared, _, { palette }) => ui.grid(prepared, [GRID, GRID], palette.data),
-    }),
+    image: ui.patches(GRID),
     t: ui.slider({ label: "time", symbol: "t", role: "condition" }),
     weight: word("weight"),
     slant: word("slant"),
@@ -91,10 +83,7 @@ export default ui.figure({
   controls: {
     picture_of: ui.menu({ label: "digit shown" }),
     block: ui.menu({ label: "block" }),
-    head: ui.menu({
-      label: "head",
-      text: (head) => (head === MEAN ? "mean of all" : String(head)),
-    }),
+    head: ui.headMenu(),
   },
   opening: "Each of the sixteen patches looks five keys up: the time and four words. " +
     "A cell is a patch; at every patch the five maps add up to 1.",

@@ -12,23 +12,20 @@ from dit_lesson import plots
 from dit_lesson.attention import attention_maps
 from dit_lesson.checkpoints import load_model, load_weights
 from dit_lesson.data import CAPTION_WORDS
-from dit_lesson.diffusion import interpolate
 from dit_lesson.embeddings import CaptionEncoder
-from dit_lesson.figures import samples
+from dit_lesson.figures import looking, samples
 from dit_lesson.figures.assets import packed_weights, unpacked
 from dit_lesson.figures.base import Figure
+from dit_lesson.figures.looking import DEPTH, GRID, MEAN, NUM_HEADS
 from dit_lesson.models import DiT
 
 NAME = "caption-dit"
-MEAN = -1  # in the place of a head: the mean over all heads
-DEPTH, NUM_HEADS, GRID = 3, 4, 4
 
 
 @cache
 def weights() -> bytes:
     """The shipped weights in 8 bits, without what comes after the last look-up."""
-    after = ("final_layer", f"blocks.{DEPTH - 1}.mlp")
-    return packed_weights(NAME, keep=lambda name: not name.startswith(after), bits=8)
+    return packed_weights(NAME, keep=looking.before_last_look, bits=8)
 
 
 @cache
@@ -62,14 +59,8 @@ class CrossAttentionFigure(Figure):
 
     @classmethod
     def constants(cls) -> dict[str, Any]:
-        """Digits to show, their latents, one noise, the words, and the sizes of the model."""
-        return {
-            "digits": samples.as_texts(samples.small_digits()),
-            "latents": samples.latents("train", "autoencoder-4x4x8").tolist(),
-            "noise": samples.noise(8, 4, 4).tolist(),
-            "words": list(CAPTION_WORDS),
-            "num_heads": NUM_HEADS,
-        }
+        """Digits to show, their latents, one noise, heads and the words."""
+        return looking.constants() | {"words": list(CAPTION_WORDS)}
 
     @classmethod
     def assets(cls) -> dict[str, bytes]:
@@ -84,26 +75,23 @@ class CrossAttentionFigure(Figure):
         """The digit, and how much each token looks each key up, (5, 16)."""
         image = samples.as_numbers(samples.small_digits()[self.picture_of])
         t = torch.tensor([self.t]).double()
-        clean = torch.tensor(samples.latents("train", "autoencoder-4x4x8")[[self.picture_of]])
-        noised = interpolate(clean, torch.tensor(samples.noise(8, 4, 4))[None], t / 1000)
+        noised = looking.noised(self.picture_of, t)
         reader = model().y_embedder
         assert isinstance(reader, CaptionEncoder)
         words = reader.encode([" ".join(self.looked_up()[1:])])
         maps = attention_maps(model(), noised, t, words)[f"blocks.{self.block}.cross_attn"][0]
-        chosen = maps.mean(dim=0) if self.head == MEAN else maps[self.head]
-        return {"image": image, "maps": chosen.T.numpy()}
+        return {"image": image, "maps": looking.shares(maps, self.head).T.numpy()}
 
     def summary(self) -> str:
         """The share of each key, over all tokens."""
         shares = self.stages()["maps"].mean(axis=1)
-        head = "the mean of all heads" if self.head == MEAN else f"head {self.head}"
         listed = ", ".join(
             f"{key} {share:.0%}" for key, share in zip(self.looked_up(), shares, strict=True)
         )
         return (
             f"A digit {self.picture_of} at step {self.t} under the caption "
-            f"“{' '.join(self.looked_up()[1:])}”, block {self.block}, {head}: "
-            f"the tokens look up {listed}."
+            f"“{' '.join(self.looked_up()[1:])}”, block {self.block}, "
+            f"{looking.head_name(self.head)}: the tokens look up {listed}."
         )
 
     def picture(self) -> matplotlib.figure.Figure:

@@ -1,6 +1,6 @@
 // Chapter 7's figure: eighteen tokens that look at each other, two of them time and class.
 import { add, mean, sum } from "./core/arrays.mjs";
-import { selfAttention } from "./core/attention.mjs";
+import { selfAttention, sharesOf } from "./core/attention.mjs";
 import { mlp } from "./core/blocks.mjs";
 import { pictureOf, rowsOf } from "./core/data.mjs";
 import { embedNoised } from "./core/models.mjs";
@@ -8,7 +8,6 @@ import { affineNorm } from "./core/norms.mjs";
 import * as ui from "./ui.mjs";
 
 const GRID = 4;
-const MEAN = -1; // in the place of a head: the mean over all heads
 const [TIME, CLASS] = [GRID * GRID, GRID * GRID + 1]; // the places of the condition tokens
 const FULL = 0.5; // the share that gets full colour; a root, so that small shares can be seen
 
@@ -24,13 +23,7 @@ export function stages(state) {
     const name = `blocks.${number}`;
     const normalised = affineNorm(x, weights, `${name}.norm1`);
     const looked = selfAttention(normalised, weights, numHeads, `${name}.attn`);
-    if (number === state.block) {
-      const heads = state.head === MEAN ? looked.weights : [looked.weights[state.head]];
-      const shares = x.map((_, row) =>
-        x.map((_, column) => mean(heads.map((head) => head[row][column])))
-      );
-      return { image, shares };
-    }
+    if (number === state.block) return { image, shares: sharesOf(looked, state.head) };
     x = add(x, looked.output);
     x = add(x, mlp(affineNorm(x, weights, `${name}.norm2`), weights, `${name}.mlp`));
   }
@@ -59,11 +52,7 @@ export default ui.figure({
       "image to_time of_time to_label of_label" auto / 1fr 1fr 1fr 1fr 1fr`,
   },
   parts: {
-    image: ui.digit({
-      title: "the digit",
-      values: (now) => now.image,
-      decorate: (prepared, _, { palette }) => ui.grid(prepared, [GRID, GRID], palette.data),
-    }),
+    image: ui.patches(GRID),
     t: ui.slider({ label: "time", symbol: "t", role: "condition" }),
     y: ui.menu({
       label: "class",
@@ -90,10 +79,7 @@ export default ui.figure({
   controls: {
     picture_of: ui.menu({ label: "digit shown" }),
     block: ui.menu({ label: "block" }),
-    head: ui.menu({
-      label: "head",
-      text: (head) => (head === MEAN ? "mean of all" : String(head)),
-    }),
+    head: ui.headMenu(),
   },
   opening: "Time and class are two more tokens. Each patch looks at them, and they look back: " +
     "a cell is a patch, at its place in the image.",

@@ -11,15 +11,14 @@ import traitlets
 from dit_lesson import plots
 from dit_lesson.attention import attention_maps
 from dit_lesson.checkpoints import load_model
-from dit_lesson.diffusion import interpolate
-from dit_lesson.figures import samples
+from dit_lesson.figures import looking, samples
 from dit_lesson.figures.assets import packed_weights
 from dit_lesson.figures.base import Figure
+from dit_lesson.figures.looking import DEPTH, GRID, MEAN, NUM_HEADS
 from dit_lesson.models import DiT
 
 NAME = "in-context-dit"
-MEAN = -1  # in the place of a head: the mean over all heads
-DEPTH, NUM_HEADS, GRID, NULL_CLASS = 3, 4, 4, 10
+NULL_CLASS = 10
 
 
 @cache
@@ -50,43 +49,33 @@ class InContextFigure(Figure):
 
     @classmethod
     def constants(cls) -> dict[str, Any]:
-        """Digits to show, their latents, one noise, and the sizes of the model."""
-        return {
-            "digits": samples.as_texts(samples.small_digits()),
-            "latents": samples.latents("train", "autoencoder-4x4x8").tolist(),
-            "noise": samples.noise(8, 4, 4).tolist(),
-            "num_heads": NUM_HEADS,
-            "null_class": NULL_CLASS,
-        }
+        """Digits to show, their latents, one noise, heads and the class that stands for none."""
+        return looking.constants() | {"null_class": NULL_CLASS}
 
     @classmethod
     def assets(cls) -> dict[str, bytes]:
         """The model, without what comes after the last attention."""
-        after = ("final_layer", f"blocks.{DEPTH - 1}.mlp")
-        return {"weights": packed_weights(NAME, keep=lambda name: not name.startswith(after))}
+        return {"weights": packed_weights(NAME, keep=looking.before_last_look)}
 
     def stages(self) -> dict[str, np.ndarray]:
         """How much each token (row) looks at each (column), (18, 18): patches, time, class."""
         image = samples.as_numbers(samples.small_digits()[self.picture_of])
         t, y = torch.tensor([self.t]).double(), torch.tensor([self.y])
-        clean = torch.tensor(samples.latents("train", "autoencoder-4x4x8")[[self.picture_of]])
-        noised = interpolate(clean, torch.tensor(samples.noise(8, 4, 4))[None], t / 1000)
+        noised = looking.noised(self.picture_of, t)
         maps = attention_maps(model(), noised, t, y)[f"blocks.{self.block}.attn"][0]
-        shares = maps.mean(dim=0) if self.head == MEAN else maps[self.head]
-        return {"image": image, "shares": shares.numpy()}
+        return {"image": image, "shares": looking.shares(maps, self.head).numpy()}
 
     def summary(self) -> str:
         """The mean shares between the patches and the two condition tokens."""
         shares = self.stages()["shares"]
         to_time, to_class = shares[:-2, -2:].mean(axis=0)
         of_time, of_class = shares[-2:, :-2].sum(axis=1)
-        head = "the mean of all heads" if self.head == MEAN else f"head {self.head}"
         told = "no class" if self.y == NULL_CLASS else f"class {self.y}"
         return (
-            f"A digit {self.picture_of} at step {self.t}, told {told}, block {self.block}, {head}: "
-            f"the image tokens give {to_time:.0%} of their attention to the time and "
-            f"{to_class:.0%} to the class; the time token gives {of_time:.0%} of its own to the "
-            f"image, the class token {of_class:.0%}."
+            f"A digit {self.picture_of} at step {self.t}, told {told}, block {self.block}, "
+            f"{looking.head_name(self.head)}: the image tokens give {to_time:.0%} of their "
+            f"attention to the time and {to_class:.0%} to the class; the time token gives "
+            f"{of_time:.0%} of its own to the image, the class token {of_class:.0%}."
         )
 
     def picture(self) -> matplotlib.figure.Figure:

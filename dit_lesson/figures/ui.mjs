@@ -15,4 +15,5 @@ export {
   spread,
 } from "./ui/pictures.mjs";
 export { legend, rows } from "./ui/text.mjs";
+export { headMenu, patches, patchOfToken, tokenRows } from "./ui/tokens.mjs";
 export { node, svg, valve } from "./ui/wires.mjs";

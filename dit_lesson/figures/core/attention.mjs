@@ -1,5 +1,5 @@
 // Softmax attention, with itself and with a context, as in attention.py.
-import { mapRow, sum } from "./arrays.mjs";
+import { mapRow, mean, sum } from "./arrays.mjs";
 import { linear } from "./blocks.mjs";
 /** @import { Row, Rows, Weights } from "./arrays.mjs" */
 /** @typedef {{ weights: Rows[], output: Rows }} Attended the output and who looks at whom, a map a head */
@@ -40,6 +40,15 @@ export function multiHeadAttention(queries, keys, values, numHeads = 1) {
     });
   });
   return { weights, output };
+}
+
+export const MEAN = -1; // in the place of a head: the mean over all heads
+
+// Who looks at whom in a head, or in the mean of all, (N, M)
+/** @type {(attended: Attended, head: number) => Rows} */
+export function sharesOf({ weights }, head) {
+  const heads = head === MEAN ? weights : [weights[head]];
+  return heads[0].map((row, n) => row.map((_, m) => mean(heads.map((map) => map[n][m]))));
 }
 
 // Multi-head self-attention with its projections; returns the output and who looks at whom.

@@ -1,6 +1,7 @@
 """The front page of the built book: its cards, its figure, and the chapter to go on with."""
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,15 @@ def test_card_says_what_its_chapter_says(cards, name):
     number = int(Path(name).name[:2])
     assert title == f"{number} · " + chapter.h1.find(string=True).strip()
     assert bool(cards[name].select_one("img")) == bool(chapter.select_one(".dit-figure"))
+
+
+def test_each_chapter_ends_with_the_question_of_the_next(cards):
+    for before, after in pairwise(CHAPTERS):
+        for page, link in ((before, ".right-next"), (after, ".left-prev")):
+            soup = BeautifulSoup((BOOK / f"{page}.html").read_text("utf8"), "html.parser")
+            asked = soup.select_one(f"{link} .question").get_text()
+            name = after if page == before else before
+            assert asked == " ".join(cards[name].select_one(".sd-card-text").get_text().split())
 
 
 @pytest.mark.needs_chromium

@@ -86,7 +86,9 @@ def setup(app: Sphinx) -> dict[str, Any]:
             for listener in listeners
             if not listener.handler.__module__.startswith(UNUSED_EXTENSIONS)
         ]
-    sources = [*Path(__file__).parent.glob("*.py"), *HERE.rglob("*.mjs"), *HERE.glob("*.*")]
+    own = Path(__file__).parents[1]
+    sources = [*own.glob("_extensions/*.py"), *own.glob("_static/*"), *HERE.rglob("*.mjs")]
+    sources += HERE.glob("*.*")
     code = b"".join(path.read_bytes() for path in sorted(sources))
     # Sphinx writes every page anew when this changes
     app.add_config_value("book_site_version", hashlib.sha256(code).hexdigest(), "html")

@@ -1,15 +1,20 @@
-"""Makes the front page from the chapters: a card for each of _toc.yml, and one living figure.
+"""Makes the ways into the chapters from the chapters themselves.
+
+The front page has a card for each of _toc.yml, and one living figure; at its end each page says
+which question the next one answers.
 
 `book/index.md` says where they stand, by two comments.  A chapter's question and minutes are those
 of its opening box, and its picture is the first of its figure's, taken from the notebook's output.
 """
 
+import html
 import io
 import os
 import re
 from base64 import b64decode
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import yaml
@@ -24,6 +29,7 @@ QUESTION = re.compile(r"\*\*The question\.\*\*\s*(.+?)\n\s*\n", re.DOTALL)
 MINUTES = re.compile(r"\*\*Time\*\*\D*(\d+) minutes")
 ROLE = re.compile(r"\{\w+\}`([^`<]+?)\s*(?:<[^`]*>)?`")
 LINK = re.compile(r"\[([^\]]+)\]\([^)]+\)")
+MARKUP = re.compile(r"[*`$]")  # what a question in Markdown has beyond its words
 
 
 @dataclass(frozen=True)
@@ -44,8 +50,9 @@ class Chapter:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Fills the front page in when Sphinx reads it."""
+    """Fills the front page in when Sphinx reads it, and the links to neighbours on every page."""
     app.connect("source-read", fill_front_page)
+    app.connect("html-page-context", ask_in_links)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -138,3 +145,17 @@ def fill_front_page(app: Sphinx, docname: str, source: list[str]) -> None:
             line = "```{raw} html\n" + figures[line.removeprefix(FIGURE_HERE)] + "\n```"
         lines.append(line)
     source[0] = "\n".join(lines) + "\n"
+
+
+def ask_in_links(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: object
+) -> None:
+    """Adds the question of the chapter before and after to the links at the end of a page."""
+    relations = getattr(app.builder, "relations", {}).get(pagename, [None, None, None])
+    for side, name in zip(("prev", "next"), relations[1:], strict=True):
+        if name and name.startswith("notebooks/"):
+            chapter = read_chapter(Path(app.srcdir), name)
+            question = html.escape(MARKUP.sub("", chapter.question))
+            context[f"{side}_title"] = (
+                f'{chapter.number} · {chapter.title}<span class="question">{question}</span>'
+            )

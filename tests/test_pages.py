@@ -24,12 +24,13 @@ AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js").read_text("ut
 LEVELS = {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
 CONTRAST = {"runOnly": {"type": "rule", "values": ["color-contrast"]}}
 LABEL_IN_NAME = {"label-content-name-mismatch": {"enabled": True}}  # 2.5.3, off by default
+REGION = {"region": {"enabled": True}}  # a best practice: everything stands in a landmark
 NOT_CONTRAST = {
     "runOnly": LEVELS,
     "rules": {"color-contrast": {"enabled": False}, **LABEL_IN_NAME},
 }
 CHECKS = (  # width, theme, what axe runs, and what it passes over
-    (1280, "light", {"runOnly": LEVELS, "rules": LABEL_IN_NAME}, []),
+    (1280, "light", {"runOnly": LEVELS, "rules": LABEL_IN_NAME | REGION}, []),
     (1280, "dark", CONTRAST, []),  # all that a theme can change
     (375, "light", NOT_CONTRAST, []),
     (375, "light", CONTRAST, [["article"]]),  # an article's colours are those of 1280 px

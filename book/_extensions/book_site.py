@@ -230,6 +230,8 @@ def repair(soup: BeautifulSoup) -> None:
         words = control.get_text(" ", strip=True)
         if words and words.lower() not in control["aria-label"].lower():
             del control["aria-label"]
+    for sidebar in soup.select("#pst-primary-sidebar"):  # its title stands outside its navigation
+        sidebar["role"], sidebar["aria-label"] = "complementary", "The book"
     for button in soup.select("button.sidebar-toggle"):
         button["type"] = "button"
 

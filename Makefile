@@ -4,7 +4,7 @@ BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 READY := .venv/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lab notebooks text train race bench mutants clean
+.PHONY: help book pdf test lab notebooks text train race bench mutants clean
 
 help:  ## explain the commands
 	@sed -n 's/^\([a-z]*\):.*  ## /  make \1@/p' Makefile | awk -F@ '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -22,6 +22,9 @@ $(READY): requirements.txt constraints.txt pyproject.toml
 
 book: $(READY)  ## build the book into _build/html (the first run makes .venv)
 	@$(BIN)/jupyter-book build . --quiet --warningiserror --nitpick --keep-going
+
+pdf: book  ## print the built book into _build/book.pdf (needs Chromium)
+	@$(BIN)/python -m tools.pdf
 
 test: book  ## run every test: package, notebooks, figures, pages
 	@$(BIN)/python -m pytest -n 2 --dist loadfile

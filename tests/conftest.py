@@ -1,7 +1,6 @@
 """Fixtures for all tests, and what a machine may lack: skipped here, a failure where CI=true."""
 
 import os
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -13,6 +12,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.browser import ARGUMENTS, BOOK, Silent, visit
 from tools.chapters import FIXED_ENVIRONMENT
+from tools.chromium import CHROMIUM
 
 # before any test imports NumPy or torch: two test processes share two cores
 os.environ.update(FIXED_ENVIRONMENT)
@@ -21,8 +21,6 @@ os.environ.update(FIXED_ENVIRONMENT)
 settings.register_profile("book", deadline=None, derandomize=True)
 settings.load_profile("book")
 
-CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-CHROMIUM = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
 LACKING = {
     "needs_chromium": not CHROMIUM
     and "Chromium is not installed: on Debian, apt-get install chromium; elsewhere Google Chrome",

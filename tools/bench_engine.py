@@ -25,6 +25,7 @@ import torch
 from dit_lesson.figures.assets import unpacked
 from dit_lesson.figures.training_assets import packed_decoder, packed_latents
 from dit_lesson.models import DESIGNS, DiT, DiTConfig
+from tools.chromium import CHROMIUM
 from tools.engine_page import CORE, write_page
 
 ROUNDS, STEPS, BATCH = 5, 20, 32
@@ -150,9 +151,7 @@ def in_chromium() -> None:
     from playwright.sync_api import sync_playwright
 
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=["--no-sandbox"]
-        )
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page()
         address = write_page(Path(folder)).as_uri()
         for slower, where in ((1, ""), (4, "#page")):  # only a page's own thread can be slowed

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
+from tools.chromium import CHROMIUM
+
 BOOK = Path(__file__).parents[1] / "_build" / "html"
 LEAST = """<div class="dit-live"><input type="range"><p></p></div><script>
 const [range] = document.getElementsByTagName("input");
@@ -86,11 +88,10 @@ def main() -> None:
     parser.add_argument("--slowdown", type=float, default=4)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--only", default="", help="the chapters whose names begin so, such as 09")
-    parser.add_argument("--chromium", default="/usr/bin/chromium")
     arguments = parser.parse_args()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=arguments.chromium, args=["--no-sandbox", "--disable-gpu"]
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
         )
         print("median and 95th percentile, in ms")
         page = browser.new_page()

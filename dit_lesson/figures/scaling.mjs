@@ -189,7 +189,7 @@ export default ui.figure({
         ({ macs: "GMAC", parameters: "parameters", tokens: "tokens", depth: "blocks" })[axis],
     }),
     power: ui.slider({
-      label: "power of tokens",
+      label: "power of N",
       symbol: "w",
       step: 0.05,
       when: ({ axis }) => axis !== "tokens",

@@ -12,6 +12,7 @@ from dit_lesson.experiments import (
     conditions,
     knobs,
     race,
+    scaling,
     spiral,
 )
 from dit_lesson.experiments.shipped import SHIPPED, make
@@ -22,6 +23,7 @@ COMPARISONS = (
     | spiral.SPIRALS
     | race.RACES
     | knobs.KNOB_COMPARISONS
+    | scaling.SCALING_COMPARISONS
 )
 
 

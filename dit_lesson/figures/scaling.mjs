@@ -1,0 +1,248 @@
+// Chapter 16's figure: the paper's twelve models, and the line through them.
+import { mean, sum } from "./core/arrays.mjs";
+import { ditCost, ditLedger } from "./core/counting.mjs";
+import * as ui from "./ui.mjs";
+
+const [LOWEST, HIGHEST] = [Math.log10(12), Math.log10(250)]; // of the FIDs drawn
+const SPREAD = Math.log10(2.6); // of the ratios drawn, up and down
+
+const patchSize = (name) => Number(name.split("/")[1]);
+const sizes = (models, name) => ({
+  inputSize: 32,
+  patchSize: patchSize(name),
+  hiddenSize: models[name].hidden_size,
+  depth: models[name].depth,
+});
+
+// The logarithm on the horizontal axis, one for each model
+function horizontal({ models, axis, power }) {
+  return Object.keys(models).map((name) => {
+    const { tokens, macs, parameters } = ditCost(sizes(models, name));
+    const quantities = {
+      macs: macs / 1e9,
+      parameters: parameters / 1e6,
+      tokens,
+      depth: models[name].depth,
+    };
+    return Math.log10(quantities[axis]) + (axis === "tokens" ? 0 : power * Math.log10(tokens));
+  });
+}
+
+const isUsed = (fitted, name) =>
+  !(fitted === "no XL" && name.startsWith("XL")) && !(fitted === "no p = 8" && name.endsWith("/8"));
+
+// The line of least squares through the used points, and how far every point is from it
+export function stages(state) {
+  const { models, fitted, model } = state;
+  const names = Object.keys(models);
+  const x = horizontal(state);
+  const y = names.map((name) => Math.log10(models[name].fid));
+  const used = names.map((name) => Number(isUsed(fitted, name)));
+  const kept = (row) => row.filter((_, i) => used[i]);
+  const [atX, atY] = [mean(kept(x)), mean(kept(y))];
+  const products = (a, b) => sum(kept(x.map((_, i) => a(i) * b(i))));
+  const [dx, dy] = [(i) => x[i] - atX, (i) => y[i] - atY];
+  const slope = products(dx, dy) / products(dx, dx);
+  const intercept = atY - slope * atX;
+  const left = (i) => y[i] - intercept - slope * x[i];
+  return {
+    x,
+    y,
+    used,
+    slope,
+    intercept,
+    ratio: names.map((_, i) => 10 ** left(i)),
+    r2: 1 - products(left, left) / products(dy, dy),
+    ledger: Object.fromEntries(
+      Object.entries(ditLedger(sizes(models, model))).map(([part, { macs }]) => [part, macs / 1e9]),
+    ),
+  };
+}
+
+// Where a model stands in both pictures, from 0 to 1
+const share = (x, i) => {
+  const [low, high] = [Math.min(...x), Math.max(...x)];
+  return 0.06 + (0.86 * (x[i] - low)) / (high - low);
+};
+const LEFT = 34; // pixels for the numbers at the vertical axis
+const across = (value, width) => LEFT + value * (width - LEFT);
+
+// A circle for p = 8, a square for 4, a triangle for 2; hollow if the line is not fitted on it
+function mark(context, x, y, p, filled) {
+  context.beginPath();
+  if (p === 8) context.arc(x, y, 4.5, 0, 7);
+  if (p === 4) context.rect(x - 4, y - 4, 8, 8);
+  if (p === 2) {
+    context.moveTo(x, y - 5);
+    context.lineTo(x + 5, y + 4);
+    context.lineTo(x - 5, y + 4);
+    context.closePath();
+  }
+  if (filled) context.fill();
+  else context.stroke();
+}
+
+// A picture of points over the common axis: `height(now, i)` of a point and `line(now)`, the
+// heights of the line at the first and the last point, from 0 to 1
+function points({ ticks, height, line, names, ...rest }) {
+  return ui.panel({
+    ...rest,
+    values: (now) => [now.x, now.ratio, now.used],
+    marks: ({ model }) => [model],
+    pick: nearest(height),
+    draw(canvas, _, { state, now, palette }) {
+      const prepared = ui.prepare(canvas);
+      const { context, width, height: tall } = prepared;
+      const down = (value) => (1 - value) * tall;
+      context.textAlign = "left";
+      context.lineWidth = 1;
+      for (const [value, text] of ticks) {
+        context.strokeStyle = palette.data;
+        context.globalAlpha = 0.4;
+        context.strokeRect(LEFT, down(value), width - LEFT, 0);
+        context.globalAlpha = 1;
+        context.fillStyle = palette.text;
+        context.fillText(text, 2, down(value) + 4);
+      }
+      context.strokeStyle = palette.text;
+      context.lineWidth = 1.5;
+      const [low, high] = [now.x.indexOf(Math.min(...now.x)), now.x.indexOf(Math.max(...now.x))];
+      context.beginPath();
+      for (const i of [low, high]) {
+        context.lineTo(across(share(now.x, i), width), down(line(now, i)));
+      }
+      context.stroke();
+      context.textAlign = "center";
+      Object.keys(state.models).forEach((name, i) => {
+        const p = patchSize(name);
+        const [x, y] = [across(share(now.x, i), width), down(height(now, i))];
+        context.fillStyle =
+          context.strokeStyle =
+            palette[name === state.model ? "condition" : "data"];
+        mark(context, x, y, p, now.used[i]);
+        if (names || name === state.model) {
+          context.fillStyle = palette.text;
+          context.fillText(names ? name.split("/")[0] : name, x, p === 4 ? y + 17 : y - 8);
+        }
+      });
+    },
+  });
+}
+
+const heightOfFid = (value) => (value - LOWEST) / (HIGHEST - LOWEST);
+const heightOfRatio = (ratio) => 0.5 + (0.5 * Math.log10(ratio)) / SPREAD;
+
+// The model nearest to a place in a picture
+const nearest = (height) => (y, x, state) => {
+  const now = stages(state);
+  const distance = (i) => (x - 0.08 - 0.92 * share(now.x, i)) ** 2 + (1 - y - height(now, i)) ** 2;
+  const names = Object.keys(state.models);
+  const distances = names.map((_, i) => distance(i));
+  return { model: names[distances.indexOf(Math.min(...distances))] };
+};
+
+const axisName = ({ axis, axes, power }) =>
+  axes[axis] + (power && axis !== "tokens" ? ` · N^${power}` : "");
+
+const start = { axis: "macs", power: 0, fitted: "all" };
+
+export default ui.figure({
+  stages,
+  layout: {
+    narrow: `"fids" auto "ratios" auto "ledger" auto / minmax(0, 1fr)`,
+    wide: `"fids ledger" auto "ratios ledger" auto / minmax(0, 3fr) minmax(0, 2fr)`,
+  },
+  parts: {
+    fids: points({
+      title: (state, { r2 }) => `FID over ${axisName(state)}, R² = ${ui.format(r2, 3)}`,
+      shape: "tall",
+      names: true,
+      ticks: [20, 50, 100].map((fid) => [heightOfFid(Math.log10(fid)), String(fid)]),
+      height: (now, i) => heightOfFid(now.y[i]),
+      line: (now, i) => heightOfFid(now.intercept + now.slope * now.x[i]),
+    }),
+    ratios: points({
+      title: "FID divided by what the line says",
+      shape: "plot",
+      names: false,
+      ticks: [0.5, 1, 2].map((ratio) => [heightOfRatio(ratio), String(ratio)]),
+      height: (now, i) => heightOfRatio(Math.min(2.5, Math.max(0.4, now.ratio[i]))),
+      line: () => 0.5,
+    }),
+    ledger: ui.rows({
+      title: ({ model }, { ledger }) =>
+        `DiT-${model}: ${ui.format(sum(Object.values(ledger)))} GMAC by part`,
+      values({ ledger }) {
+        const most = Math.max(...Object.values(ledger));
+        return Object.entries(ledger).filter(([, macs]) => macs).map(([name, macs]) => ({
+          name,
+          value: ui.format(macs),
+          pieces: [["data", macs / most, name]],
+        }));
+      },
+    }),
+  },
+  controls: {
+    axis: ui.menu({
+      label: "horizontal axis",
+      text: (axis) =>
+        ({ macs: "GMAC", parameters: "parameters", tokens: "tokens", depth: "blocks" })[axis],
+    }),
+    power: ui.slider({
+      label: "power of N",
+      symbol: "w",
+      step: 0.05,
+      when: ({ axis }) => axis !== "tokens",
+    }),
+    fitted: ui.menu({
+      label: "line fitted on",
+      text: (name) =>
+        ({ all: "all twelve", "no XL": "S, B and L", "no p = 8": "p = 4 and 2" })[name],
+    }),
+    model: ui.menu({ label: "marked model", text: (name) => `DiT-${name}` }),
+  },
+  opening:
+    "Circles are p = 8, squares p = 4, triangles p = 2. Both axes are logarithmic, and the " +
+    "line is the power law of least squares.",
+  presets: [
+    [
+      "parameters",
+      { ...start, axis: "parameters" },
+      "Four columns: each size has three FIDs far apart. Parameters alone say little.",
+    ],
+    [
+      "Gflops and tokens",
+      { ...start, power: 0.7 },
+      "With N to the power 0.7 beside the Gflops, the circles come down to the line.",
+    ],
+    [
+      "parameters and tokens",
+      { ...start, axis: "parameters", power: 1.7 },
+      "The same picture from parameters and tokens: Gflops are nearly their product.",
+    ],
+    [
+      "predict XL",
+      { ...start, fitted: "no XL" },
+      "The line has not seen the hollow points. XL/8 is far above it, XL/2 below.",
+    ],
+    [
+      "without p = 8",
+      { ...start, fitted: "no p = 8" },
+      "On the eight models of finer patches Gflops alone are enough; the circles are not on it.",
+    ],
+  ],
+  sentence: (state, { slope, r2, ratio }) =>
+    `FID goes as (${axisName(state)}) to the power ${ui.format(slope)}; R² = ${
+      ui.format(r2, 3)
+    } in logarithms. DiT-${state.model} has ${
+      ui.format(ratio[Object.keys(state.models).indexOf(state.model)])
+    } times the FID of the line.`,
+  note:
+    "The letters are sizes. Hollow points are not used for the line. Click a point to mark its " +
+    "model.",
+  table: ({ models }, { x, ratio }) => ({
+    caption: "FID of the paper, place on the axis, and FID divided by the line",
+    columns: ["model", "FID", "axis", "FID / line"],
+    rows: Object.entries(models).map(([name, { fid }], i) => [name, fid, 10 ** x[i], ratio[i]]),
+  }),
+});

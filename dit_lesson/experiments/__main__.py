@@ -10,6 +10,7 @@ from dit_lesson.experiments import (
     compare,
     comparisons,
     conditions,
+    guidance,
     knobs,
     race,
     spiral,
@@ -22,6 +23,7 @@ COMPARISONS = (
     | spiral.SPIRALS
     | race.RACES
     | knobs.KNOB_COMPARISONS
+    | guidance.GUIDANCE
 )
 
 

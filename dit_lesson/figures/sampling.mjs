@@ -119,7 +119,11 @@ function drawSizes(canvas, sizes, { palette }) {
     const top = group * (KINDS.length * tall + gap);
     context.globalAlpha = 1;
     context.fillStyle = palette.text;
-    context.fillText(`${branch === "attn" ? "attn" : "MLP"} ${block}`, 0, top + 2 * tall);
+    context.fillText(
+      `${branch === "attn" ? "attn" : "MLP"} ${block}`,
+      0,
+      Math.max(10, top + 2 * tall),
+    );
     KINDS.forEach((kind, i) => {
       context.fillStyle = palette[kind];
       sizes[group * KINDS.length + i].forEach((size, step) => {
@@ -155,7 +159,7 @@ export default ui.figure({
       },
     }),
     sizes: ui.panel({
-      title: "shift, scale, gate: size by step",
+      title: "size of shift (blue), scale (orange), gate (green)",
       shape: "tall",
       values: ({ sizes }) => sizes,
       draw: drawSizes,

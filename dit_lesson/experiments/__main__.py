@@ -10,6 +10,7 @@ from dit_lesson.experiments import (
     compare,
     comparisons,
     conditions,
+    guidance,
     knobs,
     race,
     scaling,
@@ -24,6 +25,7 @@ COMPARISONS = (
     | race.RACES
     | knobs.KNOB_COMPARISONS
     | scaling.SCALING_COMPARISONS
+    | guidance.GUIDANCE
 )
 
 

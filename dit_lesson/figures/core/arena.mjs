@@ -9,16 +9,36 @@ const PAGE = 65536;
 const DEPTH = 256; // as in kernels.c
 const FIRST = PAGE; // below lies the kernels' stack; address 0 means "no tensor"
 
+// The bytes of kernels.c, if the browser can run them
+function kernels() {
+  const bytes = Uint8Array.from(atob(KERNELS), (character) => character.charCodeAt(0));
+  return typeof WebAssembly !== "undefined" && WebAssembly.validate(bytes) ? bytes : null;
+}
+
 export class Arena {
   // plain: the kernels in JavaScript, as where the browser has no WebAssembly SIMD
   static async open({ plain = false } = {}) {
-    const bytes = Uint8Array.from(atob(KERNELS), (character) => character.charCodeAt(0));
-    if (plain || typeof WebAssembly === "undefined" || !WebAssembly.validate(bytes)) {
-      return new Arena();
-    }
+    const bytes = plain ? null : kernels();
+    if (!bytes) return new Arena();
     const memory = new WebAssembly.Memory({ initial: 1 });
     const { instance } = await WebAssembly.instantiate(bytes, { env: { memory } });
     return new Arena(memory, instance.exports);
+  }
+
+  // The same at once, for mathematics that cannot wait; where a browser compiles only what it may
+  // wait for, the kernels are those in JavaScript
+  static now() {
+    const bytes = kernels();
+    if (!bytes) return new Arena();
+    const memory = new WebAssembly.Memory({ initial: 1 });
+    try {
+      const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes), {
+        env: { memory },
+      });
+      return new Arena(memory, exports);
+    } catch {
+      return new Arena();
+    }
   }
 
   constructor(memory = null, kernels = null) {

@@ -1,0 +1,255 @@
+// Chapter 14's figure: the trained DiT paints a digit in the page, and may be overruled on the way.
+import { Arena } from "./core/arena.mjs";
+import { Decoder } from "./core/decoder.mjs";
+import { DiT } from "./core/dit.mjs";
+import { guided, TIME_SCALE, timesOf, walk } from "./core/flow.mjs";
+import * as ui from "./ui.mjs";
+
+const [SIDE, PICTURE, NULL_CLASS, MAX_STEPS] = [4, 32, 10, 20];
+const BLOCKS = [0, 1, 2];
+const KINDS = ["shift", "scale", "gate"];
+const GROUPS = BLOCKS.flatMap((block) => ["attn", "mlp"].map((branch) => [block, branch]));
+const CLOSE = 0.001; // times that are equal but for rounding, as the model is told them
+
+// The model and the decoder of a figure's assets, opened once
+const opened = new WeakMap();
+function open({ dit, decoder }) {
+  if (!opened.has(dit)) {
+    const arena = Arena.now();
+    const model = new DiT(arena, {}, { capacity: 2 }); // guidance asks twice
+    model.load(tensors(dit));
+    const pictures = new Decoder(arena, tensors(decoder), { side: SIDE, capacity: MAX_STEPS + 1 });
+    opened.set(dit, { model, pictures });
+  }
+  return opened.get(dit);
+}
+
+// Rows of numbers as the engine takes them; a convolution's row holds 3 x 3 numbers a channel
+function tensors(weights) {
+  return Object.fromEntries(
+    Object.entries(weights).map(([name, rows]) => {
+      if (rows instanceof Float32Array) return [name, { shape: [rows.length], data: rows }];
+      const data = new Float32Array(rows.length * rows[0].length);
+      rows.forEach((row, i) => data.set(row, i * row.length));
+      return [name, { shape: [rows.length, rows[0].length / 9], data }];
+    }),
+  );
+}
+
+// Whether the gates of a branch are held at 0
+const silent = ({ overrule, muted }, block, branch) =>
+  overrule === "mute a branch" && muted.startsWith(branch === "attn" ? "attention" : "MLP") &&
+  (muted.endsWith("all blocks") || muted.endsWith(`block ${block}`));
+
+const rootMeanSquare = (values) =>
+  Math.sqrt(values.reduce((sum, value) => sum + value * value, 0) / values.length);
+
+export function stages(state) {
+  const { digit, other, guidance, steps, seed, sampler, overrule } = state;
+  const times = timesOf(steps, "velocity").slice(0, steps);
+  if (!state.dit || !state.decoder || !state.noise) return { times };
+  const { model, pictures } = open(state);
+  const sizes = [];
+  const look = (x, t, y) => {
+    const told = overrule === "hold t" ? t.map(() => TIME_SCALE * state.held) : t;
+    return model.forward(x, told, y, (vectors) => {
+      for (const { name, kind, of } of vectors) {
+        const [, block, branch] = name.split(".");
+        if (kind !== "gate" || !silent(state, Number(block), branch)) continue;
+        for (let sample = 0; sample < y.length; sample += 1) of(sample).fill(0);
+      }
+      sizes.push(
+        vectors.slice(0, GROUPS.length * KINDS.length).map(({ of }) => of(0)).map(
+          rootMeanSquare,
+        ),
+      );
+    });
+  };
+  /** @type {[number, number] | null} */
+  const interval = overrule === "guide in an interval"
+    ? [TIME_SCALE * state.lowest - CLOSE, TIME_SCALE * state.highest + CLOSE]
+    : null;
+  const answer = (x, t) => {
+    const late = overrule === "change the class" && t[0] <= TIME_SCALE * state.change_at + CLOSE;
+    return guided(look, [late ? other : digit], NULL_CLASS, guidance, interval)(x, t);
+  };
+  const heun = sampler === "Heun";
+  const path = [...walk(answer, state.noise.noise[seed], 1, { steps, heun })];
+  const latents = [...path.map(({ x0 }) => x0), path.at(-1).x].flatMap((latent) => [...latent]);
+  const decoded = pictures.decode(latents);
+  const area = PICTURE * PICTURE;
+  const at = (i) => decoded.subarray(i * area, (i + 1) * area);
+  return {
+    times,
+    seen: path.map((_, i) => at(i)),
+    painted: Array.from(
+      { length: PICTURE },
+      (_, y) => at(steps).subarray(y * PICTURE, (y + 1) * PICTURE),
+    ),
+    sizes: transposed(sizes.filter((_, call) => !heun || call % 2 === 0)),
+  };
+}
+
+const transposed = (rows) => rows[0].map((_, i) => rows.map((row) => row[i]));
+
+// The pictures of all steps beside each other: up to 5 in one row, else 10 in each of two rows
+function strip({ seen }) {
+  if (!seen) return undefined;
+  const [down, across] = seen.length > 5 ? [2, 10] : [1, 5];
+  return Array.from({ length: down * PICTURE }, (_, y) => {
+    const row = new Float32Array(across * PICTURE).fill(-1);
+    for (let column = 0; column < across; column += 1) {
+      const picture = seen[Math.floor(y / PICTURE) * across + column];
+      const line = (y % PICTURE) * PICTURE;
+      if (picture) row.set(picture.subarray(line, line + PICTURE), column * PICTURE);
+    }
+    return row;
+  });
+}
+
+// A cell for each step and vector, in the vector's colour; the fuller, the larger the vector
+function drawSizes(canvas, sizes, { palette }) {
+  const { context, width, height } = ui.prepare(canvas);
+  const [left, low] = [52, height - 16];
+  const gap = 4;
+  const tall = (low - gap * GROUPS.length) / sizes.length;
+  const wide = (width - left) / sizes[0].length;
+  context.textAlign = "left";
+  GROUPS.forEach(([block, branch], group) => {
+    const top = group * (KINDS.length * tall + gap);
+    context.globalAlpha = 1;
+    context.fillStyle = palette.text;
+    context.fillText(
+      `${branch === "attn" ? "attn" : "MLP"} ${block}`,
+      0,
+      Math.max(10, top + 2 * tall),
+    );
+    KINDS.forEach((kind, i) => {
+      context.fillStyle = palette[kind];
+      sizes[group * KINDS.length + i].forEach((size, step) => {
+        context.globalAlpha = Math.min(1, size);
+        context.fillRect(left + step * wide, top + i * tall, wide, tall);
+      });
+    });
+  });
+  context.globalAlpha = 1;
+  context.fillStyle = palette.text;
+  context.fillText("noise", left, height - 3);
+  context.textAlign = "right";
+  context.fillText("data", width, height - 3);
+}
+
+const only = (choice) => ({ overrule }) => overrule === choice;
+const decimals = (value) => value.toFixed(2);
+
+export default ui.figure({
+  stages,
+  layout: {
+    narrow: `"painted sizes" auto "strip strip" auto / minmax(0, 2fr) minmax(0, 3fr)`,
+    wide: `"painted strip" auto "painted sizes" auto / minmax(0, 2fr) minmax(0, 5fr)`,
+  },
+  parts: {
+    painted: ui.digit({ title: "painted", values: ({ painted }) => painted }),
+    strip: ui.digit({
+      title: "what the model takes it for, step by step",
+      shape: "film",
+      values: strip,
+      decorate(prepared, rows, { palette }) {
+        ui.grid(prepared, [rows.length / PICTURE, rows[0].length / PICTURE], palette.ground, 2);
+      },
+    }),
+    sizes: ui.panel({
+      title: "size of shift (blue), scale (orange), gate (green)",
+      shape: "tall",
+      values: ({ sizes }) => sizes,
+      draw: drawSizes,
+    }),
+  },
+  controls: {
+    digit: ui.menu({ label: "digit" }),
+    guidance: ui.slider({ label: "guidance", symbol: "s", step: 0.05 }),
+    steps: ui.slider({ label: "steps" }),
+    seed: ui.menu({ label: "noise" }),
+    sampler: ui.menu({ label: "sampler" }),
+    overrule: ui.menu({ label: "overrule" }),
+    lowest: ui.slider({
+      label: "guided from",
+      symbol: "t",
+      step: 0.05,
+      when: only("guide in an interval"),
+    }),
+    highest: ui.slider({
+      label: "to",
+      symbol: "t",
+      step: 0.05,
+      when: only("guide in an interval"),
+    }),
+    other: ui.menu({ label: "then", when: only("change the class") }),
+    change_at: ui.slider({
+      label: "from",
+      symbol: "t",
+      step: 0.05,
+      when: only("change the class"),
+    }),
+    muted: ui.menu({ label: "muted", role: "gate", when: only("mute a branch") }),
+    held: ui.slider({ label: "told", symbol: "t", step: 0.05, when: only("hold t") }),
+  },
+  opening: "Twenty steps from noise to a 5, computed in this page. Drag the guidance.",
+  presets: [
+    [
+      "no guidance",
+      { guidance: 1 },
+      "At 1 the model gives its own answer: pale or broken strokes.",
+    ],
+    ["too much", { guidance: 4 }, "At 4 the strokes are fat, whatever the noise."],
+    [
+      "change the class",
+      { overrule: "change the class", other: 0, change_at: 0.65 },
+      "A 5 until t = 0.65, a 0 from there on: move the time and see when it is too late.",
+    ],
+    [
+      "without attention",
+      { overrule: "mute a branch", muted: "attention of all blocks" },
+      "No token sees another: the digit is there, and its strokes do not meet.",
+    ],
+    [
+      "held at 0.1",
+      { overrule: "hold t", held: 0.1 },
+      "Told at every step that the digit is nearly done, the model never decides which it is.",
+    ],
+  ],
+  sentence(state, { painted }) {
+    const { digit, other, guidance, steps, seed, sampler, overrule, muted } = state;
+    const calls = sampler === "Euler" ? steps : 2 * steps - 1;
+    const told = {
+      "nothing": "",
+      "guide in an interval": `; guided only from t = ${decimals(state.lowest)} to ${
+        decimals(state.highest)
+      }`,
+      "change the class": `; from t = ${decimals(state.change_at)} on a ${other} is asked for`,
+      "mute a branch": `; the gates are 0 in the ${muted}`,
+      "hold t": `; the model is told t = ${decimals(state.held)} at every step`,
+    }[overrule];
+    const inked = painted.reduce((sum, row) => sum + row.filter((value) => value > 0).length, 0);
+    return `A ${digit} from noise ${seed} at guidance ${decimals(guidance)}: ${steps} ${sampler} ` +
+      `steps, ${calls} times at which the model is asked${told}. ` +
+      `${ui.percent(inked / (PICTURE * PICTURE))} of the picture is ink.`;
+  },
+  table(_, { times, sizes = [], painted = [] }) {
+    const rowNames = GROUPS.flatMap(([block, branch]) =>
+      KINDS.map((kind) => `block ${block}, ${branch === "attn" ? "attention" : "MLP"} ${kind}`)
+    );
+    return [
+      {
+        caption: "The size of each vector (root mean square) by step",
+        columns: ["vector", ...times.map((t) => `t = ${decimals(t)}`)],
+        rows: sizes.map((row, i) => [rowNames[i], ...row]),
+      },
+      {
+        caption: "The painted digit",
+        columns: ["row", ...Array.from({ length: PICTURE }, (_, x) => String(x))],
+        rows: painted.map((row, y) => [String(y), ...row]),
+      },
+    ];
+  },
+});

@@ -62,6 +62,7 @@ function dots({ title, read, ends, zero = false }) {
       context.fillStyle = palette.data;
       const digits = places(state.measure);
       [[low, "left"], [high, "right"]].forEach(([value, align]) => {
+        if (zero && value === 0) return; // it has its own mark
         context.textAlign = align;
         context.fillText(ui.format(value, digits), x(value), height - 4);
       });
@@ -81,7 +82,7 @@ function dots({ title, read, ends, zero = false }) {
           const wide = Math.max(2, x(means[i] + error) - x(means[i] - error));
           context.fillRect(x(means[i]) - wide / 2, y + up - thick / 2, wide, thick);
         };
-        if (faint.length) bar(faint[i], palette.data, 2, 8);
+        if (faint.length && i !== state.rival) bar(faint[i], palette.data, 2, 8);
         if (errors.length) bar(errors[i], palette.condition, 6, 0);
         context.strokeStyle = palette.text;
         context.lineWidth = 1.25;

@@ -139,7 +139,7 @@ export default ui.figure({
     measure: ui.menu({ label: "measure" }),
     rival: ui.menu({ label: "compared with", text: (row) => `row ${row + 1}` }),
   },
-  opening: "Five seeds of each design. Take seeds away and see which order stays.",
+  opening: "Three seeds of each design. Take one away, or add one, and see which order stays.",
   presets: [
     [
       "one seed",

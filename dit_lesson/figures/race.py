@@ -82,7 +82,7 @@ class RaceFigure(Figure):
     race = traitlets.Enum(tuple(RACES), "the four designs")
     measure = traitlets.Enum(tuple(MEASURES), "loss")
     rival = traitlets.Int(3, min=0, max=3)
-    seeds = traitlets.Int(5, min=1, max=len(RACE_SEEDS))
+    seeds = traitlets.Int(3, min=1, max=len(RACE_SEEDS))
 
     @classmethod
     def constants(cls) -> dict[str, Any]:

@@ -41,8 +41,8 @@ text: $(READY)  ## write the chapters as Markdown text, to edit them (one: make 
 train: $(READY)  ## train again what ships with the package (half an hour; one: make train ONLY=vit)
 	@$(BIN)/python -m dit_lesson.experiments $(ONLY)
 
-race: $(READY)  ## the race of the four designs: the runs that its result lacks
-	@$(BIN)/python -m dit_lesson.experiments design-comparison
+race: $(READY)  ## the race of the designs (15): the runs that its results lack
+	@$(BIN)/python -m dit_lesson.experiments rate-choice race
 
 bench: $(READY)  ## time the four designs, the figures in the built book, and the engine of the page
 	@$(BIN)/python -m tools.bench_designs

@@ -1,66 +1,204 @@
-"""The race of the four designs: `make race` makes the runs that its result lacks."""
+"""Chapter 15, the race of the designs: `make race` makes the runs that its results lack.
 
+Every model is trained on the 3,600 digits that the judge saw. The learning rate of each entrant is
+chosen by the loss on the other 400 training digits, with seeds of its own; then all race, and the
+test digits are looked at.
+"""
+
+from collections.abc import Callable
 from dataclasses import asdict, replace
-from itertools import product
-from typing import Any
+from functools import cache
+from itertools import chain, product
+from statistics import mean
+from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from dit_lesson.autoencoder import Autoencoder
+from dit_lesson.checkpoints import load_model
+from dit_lesson.counting import Cost, dit_ledger, total
+from dit_lesson.data import digits
 from dit_lesson.diffusion import denoising_loss
-from dit_lesson.experiments import SEEDS, Comparison
-from dit_lesson.experiments.recipes import DDPM, RACE_DIT, RACE_RECIPE, latents, train_dit
-from dit_lesson.models import DESIGNS, DiT
-from dit_lesson.training import Recipe
+from dit_lesson.evaluation import accuracy, frechet_distance, judge_features, loss_by_t
+from dit_lesson.experiments import Comparison, read_result
+from dit_lesson.experiments.recipes import DIGITS_DIT, FLOW, judge_split, velocity_loss
+from dit_lesson.models import DESIGNS, DiT, DiTConfig
+from dit_lesson.norms import Modulation
+from dit_lesson.sampling import guided, sample
+from dit_lesson.training import Recipe, Run
+
+Loudness = Literal["unit", "paper"]
+
+RECIPE = Recipe(300, 32, learning_rate=1e-2, ema_decay=0.995)  # each entrant has its own rate
+RATES = (3e-3, 1e-2, 3e-2)
+CHOICE_SEEDS = (100,)
+RACE_SEEDS = (0, 1, 2, 3, 4)
+CONTROL_SEEDS = RACE_SEEDS[:3]
+TIMES = (0.1, 0.3, 0.5, 0.7, 0.9)
+SAMPLES, SAMPLE_STEPS, GUIDANCE = 1000, 10, 1.5
+
+#: Between adaLN and adaLN-Zero: a design, and how its modulation starts instead.
+VARIANTS: dict[str, tuple[str, Callable[[Tensor], Any]]] = {
+    "adaln, zero start": ("adaln", nn.init.zeros_),
+    "gates, xavier start": ("adaln-zero", nn.init.xavier_uniform_),
+}
+ENTRANTS = (*DESIGNS, *VARIANTS)
 
 
-def design_run(recipe: Recipe, start: str, seed: int, design: str) -> dict[str, Any]:
-    """The held-out loss of a design, told the truth, no class, a wrong class, and wrong times.
+def entrant_config(
+    entrant: str, loudness: Loudness = "unit", width: int | None = None
+) -> DiTConfig:
+    """Its sizes: `DIGITS_DIT` in one of the designs, with embeddings as loud as told."""
+    design, _ = VARIANTS.get(entrant, (entrant, None))
+    width = width or DIGITS_DIT.hidden_size
+    return replace(DIGITS_DIT, conditioning=design, embedding_init=loudness, hidden_size=width)
 
-    A seed fixes the random start, the order of the data, the times and the noise of training.
-    The held-out loss has the same times and the same noise for every run. No class
-    shows what the class is worth to it; a lie shows how much it relies on what it is told.
+
+def entrant_model(entrant: str, config: DiTConfig) -> DiT:
+    """The model at its start; in a variant the weights of every modulation start otherwise."""
+    model = DiT(config)
+    if entrant in VARIANTS:
+        _, start = VARIANTS[entrant]
+        for layer in model.modules():
+            if isinstance(layer, Modulation):
+                start(layer.get_parameter("1.weight"))
+    return model
+
+
+def train_entrant(recipe: Recipe, entrant: str, config: DiTConfig, seed: int) -> DiT:
+    """The entrant, trained on the 3,600 digits.
+
+    The seed fixes the start of the weights, and, the same for all entrants, the order of the
+    digits, the times, the noise and which labels are dropped.
     """
-    data = latents("autoencoder-4x4x8")
-    config = replace(RACE_DIT, conditioning=design, embedding_init=start)
-    model = train_dit(recipe, seed, config, *data["train"])
+    torch.manual_seed(seed)
+    model = entrant_model(entrant, config)
+    Run(model, velocity_loss, data()["train"], recipe, seed).complete()
+    return model
+
+
+@cache
+def autoencoder() -> Autoencoder:
+    """The autoencoder of Part III."""
+    return load_model("autoencoder-4x4x8-decoder")
+
+
+@cache
+def data() -> dict[str, tuple[Tensor, Tensor]]:
+    """Latents and labels: 3,600 to train on, 400 to choose on, 1,000 to test on."""
+    train, validation = judge_split()
+    splits = {"train": train, "validation": validation, "test": digits("test", 32)}
+    return {name: (autoencoder().to_latents(x), y) for name, (x, y) in splits.items()}
+
+
+def losses(model: DiT, split: str, draws: int = 1) -> list[float]:
+    """The loss at each of `TIMES`; the noise is the same for all models."""
+    x, y = data()[split]
+    found = loss_by_t(
+        lambda x, t, noise: denoising_loss(
+            lambda x, t: model(x, t, y), x, t, noise, FLOW, "velocity"
+        ),
+        x,
+        TIMES,
+        draws,
+    )
+    return [round(value, 4) for value in found]
+
+
+def painted(model: DiT) -> tuple[Tensor, Tensor]:
+    """Guided samples and the classes that were asked for; the same noise for all models."""
+    asked = torch.arange(SAMPLES) % 10
+    shape = (SAMPLES, *data()["test"][0].shape[1:])
+    noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    answer = guided(model, asked, model.config.num_classes, GUIDANCE)
+    found = sample(answer, noise, FLOW, SAMPLE_STEPS, predicts="velocity")
+    return autoencoder().from_latents(found), asked
+
+
+def best_rate(loudness: Loudness, entrant: str) -> float:
+    """The rate of `RATES` with the smallest validation loss in the result "rate-choice"."""
+    found: dict[float, list[float]] = {}
+    for run in read_result("rate-choice")["runs"]:
+        if (run["loudness"], run["entrant"]) == (loudness, entrant):
+            found.setdefault(run["learning_rate"], []).append(run["validation_loss"])
+    return min(found, key=lambda rate: mean(found[rate]))
+
+
+def choice_run(
+    recipe: Recipe, loudness: Loudness, entrant: str, learning_rate: float, seed: int
+) -> dict[str, Any]:
+    """The validation loss at one learning rate."""
+    recipe = replace(recipe, learning_rate=learning_rate)
+    model = train_entrant(recipe, entrant, entrant_config(entrant, loudness), seed)
+    by_t = losses(model, "validation", draws=4)
+    return {"validation_loss": round(sum(by_t) / len(by_t), 4)}
+
+
+def race_run(
+    recipe: Recipe, equal: str, loudness: Loudness, entrant: str, seed: int
+) -> dict[str, Any]:
+    """The test loss by t, and how good 1,000 guided samples are."""
+    rate = best_rate(loudness, entrant)
+    width = equal_width(entrant) if equal == "parameters" else DIGITS_DIT.hidden_size
+    config = entrant_config(entrant, loudness, width)
+    model = train_entrant(replace(recipe, learning_rate=rate), entrant, config, seed)
+    images, asked = painted(model)
+    real = judge_features(digits("test", 32)[0])
     return {
-        "test_loss": held_out(model, *data["test"]),
-        "test_loss_no_class": held_out(model, *data["test"], "no class"),
-        "test_loss_wrong_class": held_out(model, *data["test"], "wrong class"),
-        "test_loss_wrong_time": held_out(model, *data["test"], "wrong time"),
+        "learning_rate": rate,
+        "width": width,
+        "parameters": cost(config).parameters,
+        "macs": cost(config).macs,
+        "loss": losses(model, "test"),
+        "accuracy": round(accuracy(images, asked), 3),
+        "distance": round(frechet_distance(judge_features(images), real), 2),
     }
 
 
-@torch.no_grad()
-def held_out(model: DiT, x: Tensor, labels: Tensor, told_instead: str = "") -> float:
-    """The mean loss over four passes through the test digits, told the truth or not."""
-    generator, lies = (torch.Generator().manual_seed(seed) for seed in (0, 1))
-    losses = []
-    for _ in range(4):
-        t = torch.randint(0, 1000, (len(x),), generator=generator)
-        noise = torch.randn(x.shape, generator=generator)
-        wrong_class = (labels + torch.randint(1, 10, labels.shape, generator=lies)) % 10
-        wrong_time = torch.randint(0, 1000, t.shape, generator=lies)
-        no_class = torch.full_like(labels, RACE_DIT.num_classes)
-        y = {"no class": no_class, "wrong class": wrong_class}.get(told_instead, labels)
-        told = wrong_time if told_instead == "wrong time" else t
+def equal_width(entrant: str) -> int:
+    """The width, a multiple of the heads, with nearly the parameters of adaLN-Zero."""
+    own, leader = entrant_config(entrant), entrant_config("adaln-zero")
+    widths = range(own.hidden_size, 2 * own.hidden_size, own.num_heads)
+    return min(
+        widths,
+        key=lambda width: abs(
+            cost(replace(own, hidden_size=width)).parameters - cost(leader).parameters
+        ),
+    )
 
-        def answer(x: Tensor, _: Tensor, y=y, told=told) -> Tensor:  # noqa: ANN001
-            return model(x, told, y)
 
-        losses.append(denoising_loss(answer, x, t, noise, DDPM))
-    return round(torch.stack(losses).mean().item(), 4)
+def cost(config: DiTConfig) -> Cost:
+    """Parameters of a model, and MACs of one sample forward."""
+    return total(dit_ledger(config).values())
 
+
+_OTHERS = [design for design in DESIGNS if design != "adaln-zero"]
+_RACES = (  # what is made first matters most
+    list(product(["steps"], ["unit"], RACE_SEEDS, ENTRANTS)),
+    list(product(["steps"], ["paper"], CONTROL_SEEDS, DESIGNS)),
+    list(product(["parameters"], ["unit"], CONTROL_SEEDS, _OTHERS)),
+)
+_SHARED = {"command": "make race", "arguments": asdict(DIGITS_DIT), "times": TIMES}
 
 RACES = {
-    "design-comparison": Comparison(
-        RACE_RECIPE,
+    "rate-choice": Comparison(
+        RECIPE,
         [
-            {"start": start, "design": design, "seed": seed}
-            for start, seed, design in product(("paper", "unit"), SEEDS, DESIGNS)
+            {"loudness": loudness, "entrant": entrant, "learning_rate": rate, "seed": seed}
+            for loudness, entrants in {"unit": ENTRANTS, "paper": tuple(DESIGNS)}.items()
+            for entrant, rate, seed in product(entrants, RATES, CHOICE_SEEDS)
         ],
-        design_run,
-        {"arguments": asdict(RACE_DIT)},
+        choice_run,
+        _SHARED,
+    ),
+    "race": Comparison(
+        RECIPE,
+        [
+            {"equal": equal, "loudness": loudness, "entrant": entrant, "seed": seed}
+            for equal, loudness, seed, entrant in chain(*_RACES)
+        ],
+        race_run,
+        _SHARED | {"samples": SAMPLES, "sample_steps": SAMPLE_STEPS, "guidance": GUIDANCE},
     ),
 }

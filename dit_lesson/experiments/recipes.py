@@ -65,9 +65,7 @@ NOISE_DIT_RECIPE = Recipe(2200, 64, learning_rate=4e-3, ema_decay=0.998, fused=F
 
 DIGITS_DIT_RECIPE = Recipe(1400, 32, learning_rate=1e-2, ema_decay=0.995)
 
-RACE_DIT = replace(DIGITS_DIT, depth=4, embedding_init="paper")
 DDPM = VariancePreserving(linear_betas(1000))
-RACE_RECIPE = Recipe(500, 32, learning_rate=3e-3, ema_decay=0.99, fused=False)
 
 
 def train_autoencoder(

@@ -29,9 +29,8 @@ class Model:
 
     def __str__(self) -> str:
         return (
-            f"{self.month} {self.name}\n  {self.predicts} in {self.space}; "
-            f"teacher: {self.teacher}\n  condition: {self.condition}\n"
-            f"  {self.source}, {self.checked}"
+            f"{self.month} {self.name} ({self.checked})\n  {self.predicts} in {self.space}\n"
+            f"  condition: {self.condition}\n  teacher: {self.teacher}\n  {self.source}"
         )
 
 

@@ -21,4 +21,4 @@ def test_rows_are_in_the_order_of_time_and_none_comes_twice():
 
 def test_a_printed_row_fits_a_phone():
     for model in MODELS:
-        assert all(len(line) <= 48 for line in str(model).splitlines()), model.name
+        assert all(len(line) <= 37 for line in str(model).splitlines()), model.name

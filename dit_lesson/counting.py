@@ -140,9 +140,8 @@ def measured_ledger(model: nn.Module, *inputs: Tensor) -> Ledger:
         "measured_ledger: inputs hold no batch of one, expected exactly one sample",
     )
     ledger = {part: Cost() for part in PARTS}
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            ledger[_part(name)] += Cost(parameters=parameter.numel())
+    for part, count in measured_parameters(model).items():
+        ledger[part] += Cost(parameters=count)
 
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         model(*inputs)
@@ -154,7 +153,7 @@ def measured_ledger(model: nn.Module, *inputs: Tensor) -> Ledger:
             ledger[_part(name)] += Cost(macs=flops // 2)
         elif isinstance(module, SelfAttention | CrossAttention):
             projections = sum(
-                sum(counts[f"{root}.{name}.{child}"].values())
+                sum(counts.get(f"{root}.{name}.{child}", {}).values())
                 for child, _ in module.named_children()
             )
             kind = "attention" if isinstance(module, SelfAttention) else "cross-attention"
@@ -168,10 +167,28 @@ def measured_ledger(model: nn.Module, *inputs: Tensor) -> Ledger:
     return {part: cost for part, cost in ledger.items() if cost != Cost()}
 
 
+def measured_parameters(module: nn.Module) -> dict[str, int]:
+    """The trainable numbers that a module holds, by part, without a pass through it.
+
+    Args:
+        module: a model, or some of its blocks.
+    Returns: the count of each of `PARTS` that the module has, in their order.
+    Raises: ValueError if a parameter belongs to no known part.
+    """
+    counts = dict.fromkeys(PARTS, 0)
+    for name, parameter in module.named_parameters():
+        if parameter.requires_grad:
+            counts[_part(name)] += parameter.numel()
+    return {part: count for part, count in counts.items() if count}
+
+
 def _part(name: str) -> str:
     """The part that a parameter or a layer belongs to, by its name."""
     places = {
         "adaLN_modulation": "modulation",
+        "adaLN_narrow": "modulation",
+        "scale_shift_table": "modulation",
+        "gates": "layer norms",  # constants, as their scales
         "x_embedder": "patch embedding",
         "pos_embed": "positions and CLS",
         "cls_token": "positions and CLS",

@@ -57,15 +57,23 @@ class Modulation(nn.Sequential):
         hidden_size: D.
         chunks: how many vectors.
         zero_init: start with W = 0 and b = 0, so that every chunk is zero whatever the condition.
-    forward(c): c (B, D) -> ``chunks`` tensors (B, D).
+        condition_size: the width of c; None is D, as in DiT.
+    forward(c): c (B, condition_size) -> ``chunks`` tensors (B, D).
     Raises: ValueError on a size that is no positive whole number, or if c has another width.
     Source: DiT, section 3.2 and appendix A.
     """
 
-    def __init__(self, hidden_size: int, chunks: int, zero_init: bool = False):
-        positive("Modulation", hidden_size=hidden_size, chunks=chunks)
-        super().__init__(nn.SiLU(), nn.Linear(hidden_size, chunks * hidden_size))
-        self.hidden_size, self.chunks, self.zero_init = hidden_size, chunks, zero_init
+    def __init__(
+        self,
+        hidden_size: int,
+        chunks: int,
+        zero_init: bool = False,
+        condition_size: int | None = None,
+    ):
+        width = hidden_size if condition_size is None else condition_size
+        positive("Modulation", hidden_size=hidden_size, chunks=chunks, condition_size=width)
+        super().__init__(nn.SiLU(), nn.Linear(width, chunks * hidden_size))
+        self.condition_size, self.chunks, self.zero_init = width, chunks, zero_init
         self.start_at_zero()
 
     def start_at_zero(self) -> None:
@@ -75,8 +83,8 @@ class Modulation(nn.Sequential):
                 nn.init.zeros_(parameter)
 
     def forward(self, input: Tensor) -> tuple[Tensor, ...]:
-        """The chunks for a batch of conditions c (B, D)."""
-        shapes("Modulation", c=(input, f"B {self.hidden_size}"))
+        """The chunks for a batch of conditions c (B, condition_size)."""
+        shapes("Modulation", c=(input, f"B {self.condition_size}"))
         return super().forward(input).chunk(self.chunks, dim=-1)  # chunks x (B, D)
 
 

@@ -15,6 +15,7 @@ from dit_lesson.experiments import (
     race,
     scaling,
     spiral,
+    successors,
 )
 from dit_lesson.experiments.shipped import SHIPPED, make
 
@@ -26,6 +27,7 @@ COMPARISONS = (
     | knobs.KNOB_COMPARISONS
     | scaling.SCALING_COMPARISONS
     | guidance.GUIDANCE
+    | successors.SUCCESSOR_COMPARISONS
 )
 
 

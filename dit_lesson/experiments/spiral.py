@@ -46,27 +46,28 @@ def distances(samples: Tensor, data: Tensor) -> tuple[float, float]:
 
 
 class PointDenoiser(nn.Module):
-    """Three layers that answer about points (B, 2) at times (B,).
+    """Three layers that answer about points (B, size) at times (B,).
 
     Args:
         time: where the vector c of the time enters: "nowhere", "first layer" (glued to the
             point), "every layer" (glued to each layer's input), "scale and shift" (of each
             layer's output).
         width: of the layers, and of c.
+        size: how many numbers a point has.
     """
 
-    def __init__(self, time: str, width: int = 64):
+    def __init__(self, time: str, width: int = 64, size: int = 2):
         super().__init__()
         self.glued = {"first layer": 1, "every layer": 3}.get(time, 0)  # layers with c glued on
-        sizes = [size + width * (n < self.glued) for n, size in enumerate((2, width, width))]
+        sizes = [n_in + width * (n < self.glued) for n, n_in in enumerate((size, width, width))]
         self.t_embedder = TimestepEmbedder(width)
-        self.layers = nn.ModuleList(nn.Linear(size, width) for size in sizes)
+        self.layers = nn.ModuleList(nn.Linear(n_in, width) for n_in in sizes)
         count = 3 if time == "scale and shift" else 0
         self.modulations = nn.ModuleList(nn.Linear(width, 2 * width) for _ in range(count))
-        self.final = nn.Linear(width, 2)
+        self.final = nn.Linear(width, size)
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """The answer (B, 2)."""
+        """The answer (B, size)."""
         c = self.t_embedder(t)  # (B, width)
         for n, layer in enumerate(self.layers):
             x = layer(torch.cat([x, c], dim=1) if n < self.glued else x)

@@ -1,0 +1,146 @@
+"""What came after DiT, as data: four answers a model, with the source of each row."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Model:
+    """One model and its answers to four questions.
+
+    Args:
+        name: as its authors call it.
+        month: of the first public version, "2022-12", or the year.
+        predicts: what the network answers.
+        space: in which the noise is added.
+        condition: where time, class or words enter.
+        teacher: what it learns from besides the data.
+        source: an arXiv number or a repository with its commit.
+        checked: what the row was read in: "paper", "abstract", "code" or "readme".
+    """
+
+    name: str
+    month: str
+    predicts: str
+    space: str
+    condition: str
+    teacher: str
+    source: str
+    checked: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.month} {self.name} ({self.checked})\n  {self.predicts} in {self.space}\n"
+            f"  condition: {self.condition}\n  teacher: {self.teacher}\n  {self.source}"
+        )
+
+
+#: From the oldest to the newest.
+MODELS = (
+    Model("U-ViT", "2022-09", "noise", "latents", "tokens", "none", "2209.12152", "code"),
+    Model("DiT", "2022-12", "noise", "latents", "own layers", "none", "2212.09748", "paper"),
+    Model("PixArt-α", "2023-09", "noise", "latents", "shared", "none", "2310.00426", "code"),
+    Model("SiT", "2024-01", "velocity", "latents", "own layers", "none", "2401.08740", "code"),
+    Model("SD3", "2024-03", "velocity", "latents", "two streams", "none", "2403.03206", "code"),
+    Model(
+        "FLUX.1-dev",
+        "2024-08",
+        "velocity",
+        "latents",
+        "two streams, parallel",
+        "guided model",
+        "black-forest-labs/flux@802fb47",
+        "code",
+    ),
+    Model("REPA", "2024-10", "velocity", "latents", "own layers", "DINOv2", "2410.06940", "code"),
+    Model(
+        "MeanFlow",
+        "2025-05",
+        "mean velocity",
+        "latents",
+        "own layers",
+        "itself",
+        "2505.13447",
+        "code",
+    ),
+    Model(
+        "Qwen-Image",
+        "2025-08",
+        "velocity",
+        "latents",
+        "two streams",
+        "not told",
+        "QwenLM/Qwen-Image@6b5e1f5",
+        "readme",
+    ),
+    Model(
+        "RAE",
+        "2025-10",
+        "velocity",
+        "DINOv2",
+        "own layers, per token",
+        "the space",
+        "2510.11690",
+        "code",
+    ),
+    Model("JiT", "2025-11", "data", "pixels", "own layers", "none", "2511.13720", "abstract"),
+    Model(
+        "FLUX.2-dev",
+        "2025-11",
+        "velocity",
+        "latents",
+        "shared",
+        "not told",
+        "black-forest-labs/flux2@ab7cca6",
+        "code",
+    ),
+    Model(
+        "Z-Image",
+        "2025-11",
+        "velocity",
+        "latents",
+        "low rank",
+        "not told",
+        "Tongyi-MAI/Z-Image@c7ec135",
+        "code",
+    ),
+    Model(
+        "iMF",
+        "2025-12",
+        "mean velocity",
+        "latents",
+        "tokens",
+        "itself",
+        "2512.02012",
+        "code",
+    ),
+    Model(
+        "iREPA",
+        "2025-12",
+        "as its host",
+        "its space",
+        "as its host",
+        "27 encoders",
+        "2512.10794",
+        "abstract",
+    ),
+    Model(
+        "Self-Flow",
+        "2026-03",
+        "velocity",
+        "latents",
+        "own layers, per token",
+        "its own average",
+        "2603.06507",
+        "code",
+    ),
+    Model(
+        "Krea 2",
+        "2026",
+        "velocity",
+        "latents",
+        "shared",
+        "not told",
+        "huggingface/diffusers@447e6f4",
+        "code",
+    ),
+)

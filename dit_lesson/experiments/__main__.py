@@ -13,6 +13,7 @@ from dit_lesson.experiments import (
     knobs,
     race,
     spiral,
+    words,
 )
 from dit_lesson.experiments.shipped import SHIPPED, make
 
@@ -22,6 +23,7 @@ COMPARISONS = (
     | spiral.SPIRALS
     | race.RACES
     | knobs.KNOB_COMPARISONS
+    | words.WORDS_COMPARISONS
 )
 
 

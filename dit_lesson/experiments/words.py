@@ -251,12 +251,15 @@ def captions(asked: Asked) -> list[str]:
     return [caption((a, b), (c, d)) for a, b, c, d in asked.tolist()]
 
 
-def paint(model: WordsDiT, y: Tensor, seed: int, scale: float = GUIDANCE) -> Tensor:
-    """Canvases as latents (B, 8, 4, 8), one for each caption (B, 5)."""
-    noise = torch.randn(
-        len(y), CHANNELS, ROWS, COLUMNS, generator=torch.Generator().manual_seed(seed)
-    )
+def paint(model: WordsDiT, y: Tensor, noise: Tensor, scale: float = GUIDANCE) -> Tensor:
+    """Canvases as latents (B, 8, 4, 8) for captions (B, 5), from noise of that shape."""
     return sample(guided(model, y, 0, scale), noise, FLOW, STEPS, predicts="velocity")
+
+
+def noises(count: int, seed: int) -> Tensor:
+    """Noise to begin with, (count, 8, 4, 8)."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(count, CHANNELS, ROWS, COLUMNS, generator=generator)
 
 
 @torch.no_grad()
@@ -314,7 +317,7 @@ def words_run(recipe: Recipe, way: str, seed: int) -> dict[str, Any]:
     real = judge_features(digits("test", 32)[0])
     result: dict[str, Any] = cost(way)
     for name, asked in TESTS.items():
-        z = paint(model, encode(captions(asked)), seed=seed)
+        z = paint(model, encode(captions(asked)), noises(len(asked), seed))
         result[name] = binding(seen(z), asked)
         distance = frechet_distance(judge_features(halves(z).flatten(0, 1)), real)
         result[name]["distance"] = round(distance, 1)
@@ -329,7 +332,7 @@ def ship_words(recipe: Recipe, way: str) -> tuple[WordsDiT, dict[str, Any]]:
 def words_metrics(model: WordsDiT) -> dict[str, float]:
     """The `binding` of 82 canvases, one of each trained pair."""
     asked = TESTS["trained pairs"][:82]
-    return binding(seen(paint(model, encode(captions(asked)), seed=0)), asked)
+    return binding(seen(paint(model, encode(captions(asked)), noises(len(asked), 0))), asked)
 
 
 # --- what the figure shows ----------------------------------------------------------------------
@@ -379,20 +382,13 @@ def canvas_run(recipe: Recipe, way: str, left: int) -> dict[str, Any]:
     """
     model = load_model(SHOWN[way])
     asked = torch.tensor([(a, left, c, d) for a, c, d in product(range(2), range(2), range(10))])
-    noise = one_noise().expand(len(asked), -1, -1, -1)
-    y = encode(captions(asked))
-    z = sample(guided(model, y, 0, GUIDANCE), noise, FLOW, STEPS, predicts="velocity")
+    noise = noises(1, 0).expand(len(asked), -1, -1, -1)
+    z = paint(model, encode(captions(asked)), noise)
     moved = torch.stack([moves(model, z, noise, asked, time) for time in TIMES], dim=1)
     levels = torch.cat([3 * z.flatten(1) + 7.5, 15 * moved.flatten(1) / MOST], dim=1)
     pairs = levels.round().clamp(0, 15).to(torch.uint8).unflatten(1, (-1, 2))
     packed = (pairs[..., 0] | pairs[..., 1] << 4).numpy().tobytes()
     return {"canvases": base64.b64encode(packed).decode()}
-
-
-def one_noise(seed: int = 0) -> Tensor:
-    """The noise from which all canvases of the figure are painted, (1, 8, 4, 8)."""
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(1, CHANNELS, ROWS, COLUMNS, generator=generator)
 
 
 WORDS_COMPARISONS = {

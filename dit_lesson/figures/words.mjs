@@ -72,6 +72,10 @@ export function stages(state) {
   };
 }
 
+// A row of the layout, each of its parts over `span` columns
+const line = (span, ...names) =>
+  `"${names.flatMap((name) => new Array(span).fill(name)).join(" ")}" auto`;
+
 const halves = (prepared, _, { palette }) => ui.grid(prepared, [1, 2], palette.data, 2);
 
 const canvases = Object.fromEntries(
@@ -107,21 +111,14 @@ const word = (label) => ui.menu({ label, role: "condition" });
 export default ui.figure({
   stages,
   layout: {
-    narrow: `"slant_left slant_left slant_left name_left name_left name_left" auto
-      "slant_right slant_right slant_right name_right name_right name_right" auto
-      "canvas_0 canvas_0 canvas_1 canvas_1 canvas_2 canvas_2" auto
-      "way way way way t t" auto
-      "map_slant_left map_slant_left map_slant_left map_name_left map_name_left map_name_left" auto
-      "map_slant_right map_slant_right map_slant_right map_name_right map_name_right map_name_right" auto
-      / repeat(6, minmax(0, 1fr))`,
-    wide: `"slant_left slant_left slant_left name_left name_left name_left slant_right slant_right
-        slant_right name_right name_right name_right" auto
-      "canvas_0 canvas_0 canvas_0 canvas_0 canvas_1 canvas_1 canvas_1 canvas_1
-        canvas_2 canvas_2 canvas_2 canvas_2" auto
-      "way way way t t t legend legend legend legend legend legend" auto
-      "map_slant_left map_slant_left map_slant_left map_name_left map_name_left map_name_left
-        map_slant_right map_slant_right map_slant_right map_name_right map_name_right
-        map_name_right" auto / repeat(12, minmax(0, 1fr))`,
+    narrow: `${line(3, "slant_left", "name_left")} ${line(3, "slant_right", "name_right")}
+      ${line(2, "canvas_0", "canvas_1", "canvas_2")} ${line(3, "way", "t")}
+      ${line(3, "map_slant_left", "map_name_left")} ${line(3, "map_slant_right", "map_name_right")}
+      / ${"minmax(0, 1fr) ".repeat(6)}`,
+    wide: `${line(3, "slant_left", "name_left", "slant_right", "name_right")}
+      ${line(4, "canvas_0", "canvas_1", "canvas_2")} ${line(3, "way", "t", "legend", "legend")}
+      ${line(3, "map_slant_left", "map_name_left", "map_slant_right", "map_name_right")}
+      / ${"minmax(0, 1fr) ".repeat(12)}`,
   },
   parts: {
     slant_left: word("left digit"),
@@ -129,7 +126,7 @@ export default ui.figure({
     slant_right: word("right digit"),
     name_right: word("its name"),
     ...canvases,
-    way: ui.menu({ label: "words enter by" }),
+    way: ui.menu({ label: "maps of the model" }),
     t: ui.menu({ label: "time t" }),
     legend: ui.legend({ kind: "share", label: "moved by", low: "0", high: "1" }),
     ...maps,

@@ -47,7 +47,7 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(hidden_size, 3 * hidden_size)
         self.proj = nn.Linear(hidden_size, hidden_size)
 
-    def _heads(self, x: Tensor) -> Tensor:
+    def heads(self, x: Tensor) -> Tensor:
         """Queries, keys and values of every head, (3, B, h, N, d)."""
         shapes("SelfAttention", x=(x, f"B N {self.proj.in_features}"))
         qkv = self.qkv(x).unflatten(-1, (3, self.num_heads, -1))  # (B, N, 3, h, d)
@@ -55,13 +55,13 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """What every token collects from all tokens, (B, N, D)."""
-        queries, keys, values = self._heads(x)
+        queries, keys, values = self.heads(x)
         heads = scaled_dot_product_attention(queries, keys, values)  # A V, (B, h, N, d)
         return self.proj(heads.transpose(1, 2).flatten(2))  # (B, N, D)
 
     def weights(self, x: Tensor) -> Tensor:
         """Who looks at whom: A, (B, h, N, N), rows are queries and sum to 1."""
-        queries, keys, _ = self._heads(x)
+        queries, keys, _ = self.heads(x)
         return attention_weights(queries, keys)
 
 

@@ -33,12 +33,19 @@ def _judge(**arguments: int) -> nn.Module:
     return Judge(**arguments)
 
 
+def _words_dit(way: str) -> nn.Module:
+    from dit_lesson.experiments.words import WordsDiT  # which loads its judge from here
+
+    return WordsDiT(way)
+
+
 #: How a card's "model" is made from its "arguments".
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "ViT": ViT,
     "Autoencoder": Autoencoder,
     "DiT": lambda **config: DiT(DiTConfig(**config)),
     "Judge": _judge,
+    "WordsDiT": _words_dit,
 }
 
 

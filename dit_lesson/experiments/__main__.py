@@ -16,6 +16,7 @@ from dit_lesson.experiments import (
     scaling,
     spiral,
     successors,
+    words,
 )
 from dit_lesson.experiments.shipped import SHIPPED, make
 
@@ -28,6 +29,7 @@ COMPARISONS = (
     | scaling.SCALING_COMPARISONS
     | guidance.GUIDANCE
     | successors.SUCCESSOR_COMPARISONS
+    | words.WORDS_COMPARISONS
 )
 
 

@@ -50,6 +50,8 @@ from dit_lesson.experiments.recipes import (
     train_vit,
     velocity_loss,
 )
+from dit_lesson.experiments.words import RECIPE as WORDS_RECIPE
+from dit_lesson.experiments.words import SHOWN, ship_words, words_metrics
 from dit_lesson.models import DiT, DiTConfig, ViT
 from dit_lesson.sampling import guided, sample
 from dit_lesson.training import Recipe
@@ -250,4 +252,8 @@ SHIPPED = {
     ),
     "noise-dit": Shipped(NOISE_DIT_RECIPE, _noise_dit, _noise_dit_metrics),
     "digits-dit": Shipped(DIGITS_DIT_RECIPE, _digits_dit, _digits_dit_metrics),
+    **{
+        name: Shipped(WORDS_RECIPE, partial(ship_words, way=way), words_metrics)
+        for way, name in SHOWN.items()
+    },
 }

@@ -9,7 +9,7 @@ import * as ui from "./ui.mjs";
 const DIGITS = Array.from({ length: 10 }, (_, digit) => digit);
 const SIDE = 32;
 const WINDOW = 25; // steps of a mean loss
-const SLOW = 60; // milliseconds a step
+const SLOW = 60; // milliseconds a step, with the digits that are drawn on the way
 const KINDS = ["shift", "scale", "gate"];
 const WORDS = {
   conditioning: (design) => design,
@@ -124,7 +124,7 @@ function live({ files, write, show }) {
       run.losses.push(...losses);
       Object.assign(run, { step, vectors: steering });
       const [start, first] = run.since;
-      run.milliseconds = (performance.now() - start) / Math.max(1, step - first);
+      run.slow ||= step - first > 10 && (performance.now() - start) / (step - first) > SLOW;
       look();
     },
     paused: ({ step }) => {
@@ -157,11 +157,19 @@ function live({ files, write, show }) {
     begin();
   }
 
+  // `news`: the run has changed, and not only what is asked of it
+  let busy;
+  function tellPage(news = false) {
+    if (!news && busy === !resting()) return;
+    busy = !resting();
+    show({ run: { ...run, onPage }, busy });
+  }
+
   port.onmessage = ({ data }) => {
     // an answer to what was asked of a run that is over
     if (run && !run.ready && data.type !== "ready" && data.type !== "error") return;
     hears[data.type](data);
-    if (run) show({ run: { ...run, onPage }, busy: !resting() });
+    if (run) tellPage(true);
   };
   port.onerror = () => hears.error({ message: "the worker could not be started" });
 
@@ -180,6 +188,7 @@ function live({ files, write, show }) {
       const other = key !== JSON.stringify(settingsOf(state));
       if (other || (state.until === 0 && run.step > 0)) begin();
       lead();
+      tellPage();
     },
     stop() {
       document.removeEventListener("visibilitychange", hide);
@@ -212,11 +221,13 @@ function curve(losses, { recipe: { steps } }) {
   return line;
 }
 
-const fresh = ({ until }, now) => ({ step: 0, losses: [], ...now.run, until });
-const going = (state, now) => state.until > (now.run?.step ?? 0);
-const further = (count) => (state, now) => {
-  const { step } = fresh(state, now);
-  return step < state.recipe.steps ? { until: Math.min(state.recipe.steps, step + count) } : null;
+const stepOf = (now) => now.run?.step ?? 0;
+const going = ({ until }, now) => until > stepOf(now);
+// Some steps more than are done or asked for; a run to the end stops there
+const further = (count) => ({ until, recipe: { steps } }, now) => {
+  const done = stepOf(now);
+  if (done >= steps) return null;
+  return { until: Math.min(steps, count + (until < steps ? Math.max(until, done) : done)) };
 };
 
 // The file of the trained weights, as a link
@@ -242,8 +253,9 @@ export default ui.figure({
   live,
   reads: ["conditioning", "hidden_size", "predicts"],
   layout: {
-    narrow: `"train one more seed" auto "digits digits digits" auto "before before loss" auto
-      "steering steering steering" auto "again again save" auto / 1fr 1fr 1fr`,
+    narrow: `"train train one more" auto "digits digits digits digits" auto
+      "before before loss loss" auto "steering steering steering steering" auto
+      "seed seed again again" auto "save save save save" auto / 1fr 1fr 1fr 1fr`,
     wide: `"train one more seed again save" auto "digits digits digits before before before" auto
       "loss loss loss steering steering steering" auto / 1fr 1fr 1fr 1fr 1fr 1fr`,
   },
@@ -253,15 +265,13 @@ export default ui.figure({
       text: (state, now) =>
         going(state, now)
           ? "pause"
-          : now.run?.step >= state.recipe.steps
+          : stepOf(now) >= state.recipe.steps
           ? "trained"
-          : now.run?.step
+          : stepOf(now)
           ? "go on"
           : "train it here",
       changes: (state, now) =>
-        going(state, now)
-          ? { until: Math.max(1, now.run?.step ?? 1) }
-          : further(Infinity)(state, now),
+        going(state, now) ? { until: Math.max(1, stepOf(now)) } : further(Infinity)(state, now),
     }),
     one: ui.button({ text: () => "one step", changes: further(1) }),
     more: ui.button({ text: () => "50 steps", changes: further(50) }),
@@ -280,9 +290,7 @@ export default ui.figure({
     digits: ui.digit({
       shape: "ten",
       title: (state, now) =>
-        `this run, ${words(settingsOf(state), state.start) || "as proposed"}: step ${
-          fresh(state, now).step
-        }`,
+        `this run, ${words(settingsOf(state), state.start) || "as proposed"}: step ${stepOf(now)}`,
       values: (now) => sheet(now.run?.pictures),
     }),
     before: ui.digit({
@@ -298,7 +306,7 @@ export default ui.figure({
       values: (now) => sheet(now.before?.pictures),
     }),
     loss: ui.plot({
-      title: (state, now) => `loss, step ${fresh(state, now).step} of ${state.recipe.steps}`,
+      title: (state, now) => `loss, step ${stepOf(now)} of ${state.recipe.steps}`,
       bottom: 0,
       top: 2.2,
       ticks: [[0, "0"], [1, "1"], [2, "2"]],
@@ -319,7 +327,8 @@ export default ui.figure({
       shape: "plot",
       limit: 1,
       signed: false,
-      values: (now) => now.run && (now.run.vectors ?? now.run.names?.map(() => 0)),
+      // square roots, or the first and the small would not be seen
+      values: (now) => (now.run?.vectors ?? now.run?.names?.map(() => 0))?.map(Math.sqrt),
       colour: (i, { conditioning }) => KINDS[i % (conditioning === "adaln-zero" ? 3 : 2)],
     }),
   },
@@ -375,8 +384,8 @@ export default ui.figure({
       ? " This browser has no workers, so the page itself trains and may be slow to answer."
       : "";
     if (busy) {
-      const slow = run.milliseconds > SLOW && state.hidden_size === 64
-        ? ` A step takes ${Math.round(run.milliseconds)} ms here: width 32 is faster.`
+      const slow = run.slow && state.hidden_size === 64
+        ? " This device is slow at it: a model of width 32 learns faster here."
         : "";
       return `The model is in training.${slow}${where}`;
     }
@@ -384,7 +393,9 @@ export default ui.figure({
       return `${parameters.toLocaleString("en")} parameters, no step yet: the model answers 0, ` +
         `and its loss is ${ui.format(first_loss)}.${where}`;
     }
-    const compared = before?.losses.length >= run.step
+    const comparable = before?.losses.length >= run.step &&
+      before.settings.predicts === run.settings.predicts;
+    const compared = comparable
       ? `, against ${ui.format(lastLoss(before.losses.slice(0, run.step)))} in the run before`
       : "";
     return `After ${run.step} of ${state.recipe.steps} steps the loss of the last ` +
@@ -392,7 +403,7 @@ export default ui.figure({
   },
   note: "The curves are means of 25 steps, this run dark and the one before it pale; the dashed " +
     "line is the loss of the answer 0. A bar is the root mean square of a shift (blue), a scale " +
-    "(orange) or a gate (green) over a batch; full height is 1.",
+    "(orange) or a gate (green) over a batch; heights are roots, up to 1.",
   table: (_, { run, before, parameters }) => [
     {
       caption: "The runs",

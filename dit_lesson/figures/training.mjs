@@ -29,11 +29,17 @@ const configOf = ({ conditioning, hidden_size: hiddenSize, depth }) => ({
   depth,
 });
 
+function meanSquare(rows) {
+  let sum = 0;
+  for (const row of rows) for (const value of row) sum += value * value;
+  return sum / (rows.length * rows[0].length);
+}
+
 export function stages(state) {
   const config = configOf(state);
   const kinds = KINDS.slice(0, chunksOf(config) / 2); // each before attention and before the MLP
   const { data, predicts } = state;
-  const size = data && mean(data.latents.map((row) => mean(row.map((value) => value ** 2))));
+  const size = data && meanSquare(data.latents);
   return {
     parameters: Object.values(parameterShapes(config)).reduce((sum, s) => sum + numel(s), 0),
     steering: Object.fromEntries(
@@ -253,10 +259,12 @@ export default ui.figure({
   live,
   reads: ["conditioning", "hidden_size", "predicts"],
   layout: {
-    narrow: `"train train one more" auto "digits digits digits digits" auto
-      "before before loss loss" auto "steering steering steering steering" auto
-      "seed seed again again" auto "save save save save" auto / 1fr 1fr 1fr 1fr`,
-    wide: `"train one more seed again save" auto "digits digits digits before before before" auto
+    narrow: `"train train one one more more" auto
+      "digits digits digits digits digits digits" auto "before before before loss loss loss" auto
+      "steering steering steering steering steering steering" auto
+      "seed seed again again guidance guidance" auto / 1fr 1fr 1fr 1fr 1fr 1fr`,
+    wide: `"train one more seed again guidance" auto
+      "digits digits digits before before before" auto
       "loss loss loss steering steering steering" auto / 1fr 1fr 1fr 1fr 1fr 1fr`,
   },
   parts: {
@@ -286,7 +294,7 @@ export default ui.figure({
       text: () => "other noise",
       changes: ({ noise }) => ({ noise: (noise + 1) % 100 }),
     }),
-    save,
+    guidance: ui.slider({ label: "guidance", step: 0.25, when: ({ until }) => until > 0 }),
     digits: ui.digit({
       shape: "ten",
       title: (state, now) =>
@@ -349,10 +357,11 @@ export default ui.figure({
       label: "width",
       text: (width) => width === 32 ? "32, for phones" : String(width),
     }),
-    guidance: ui.slider({ label: "guidance", step: 0.25, when: ({ until }) => until > 0 }),
+    save,
   },
-  opening: "On the right, ten digits that a trained DiT paints. On the left, what the same noise " +
-    "becomes with random weights. Press the button, and the model on the left learns.",
+  opening:
+    "Two sheets of ten digits from the same noise: one by random weights, one by the trained " +
+    "DiT of this book. Press the button, and the first model learns.",
   presets: [
     [
       "small embeddings",

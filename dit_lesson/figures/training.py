@@ -18,7 +18,7 @@ from dit_lesson.figures.training_assets import AUTOENCODER, packed_decoder, pack
 from dit_lesson.models import DESIGNS, DiTConfig
 from dit_lesson.sampling import guided, sample
 
-STEPS, BATCH_SIZE = 800, 32
+STEPS, BATCH_SIZE = 1000, 32
 SAMPLING = {"steps": 20, "interval": [200, 800]}
 KINDS = ("shift", "scale", "gate")
 
@@ -54,7 +54,7 @@ class TrainingFigure(Figure):
 
     @classmethod
     def assets(cls) -> dict[str, bytes]:
-        """1,000 latents with their labels, what shows them, and the book's own trained DiT."""
+        """3,600 latents with their labels, what shows them, and the book's own trained DiT."""
         return {
             "data": packed_latents(),
             "decoder": packed_decoder(),

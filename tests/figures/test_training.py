@@ -25,7 +25,12 @@ def test_what_is_known_before_the_first_step(conditioning):
     noise = torch.randn(x0.shape, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         loss = denoising_loss(
-            lambda x, t: model(x, t, y), x0, torch.full((1000,), 0.5), noise, Straight(), "velocity"
+            lambda x, t: model(x, t, y),
+            x0,
+            torch.full((len(y),), 0.5),
+            noise,
+            Straight(),
+            "velocity",
         )
     assert loss.item() == pytest.approx(now["first_loss"], rel=0.01)
 
@@ -60,7 +65,7 @@ def test_fifty_steps_on_the_page_lower_the_loss_and_another_seed_has_another_cur
     assert first == pytest.approx(TrainingFigure().stages()["first_loss"], rel=0.1)
     press(training, "50 steps")
     at_rest(training)
-    expect(training).to_contain_text("step 51 of 800")
+    expect(training).to_contain_text("step 51 of 1000")
     after = losses(training)["this run"]
     assert after < 0.8 * first
     press(training, "another seed")
@@ -98,14 +103,14 @@ def test_a_run_pauses_goes_on_and_begins_anew(training):
     training.page.wait_for_function("() => / step [1-9]/.test(document.body.innerText)")
     press(training, "pause")
     at_rest(training)
-    paused = training.locator(".dit-title", has_text="of 800").inner_text()
+    paused = training.locator(".dit-title", has_text="of 1000").inner_text()
     training.page.wait_for_timeout(300)
-    assert training.locator(".dit-title", has_text="of 800").inner_text() == paused
+    assert training.locator(".dit-title", has_text="of 1000").inner_text() == paused
     press(training, "go on")
     expect(training.get_by_role("button", name="pause")).to_be_visible()
     press(training, "reset")
     at_rest(training)
-    expect(training).to_contain_text("step 0 of 800")
+    expect(training).to_contain_text("step 0 of 1000")
 
 
 @pytest.mark.needs_chromium

@@ -211,7 +211,8 @@ function mount(description, model, el) {
   const near = new IntersectionObserver((entries) => {
     if (!entries.some((entry) => entry.isIntersecting)) return;
     near.disconnect();
-    load();
+    // Safari has no idle callback
+    (globalThis.requestIdleCallback ?? setTimeout)(() => load());
   }, { rootMargin: "100%" });
   if (wanted.length) near.observe(el);
 

@@ -298,7 +298,9 @@ export default ui.figure({
     digits: ui.digit({
       shape: "ten",
       title: (state, now) =>
-        `this run, ${words(settingsOf(state), state.start) || "as proposed"}: step ${stepOf(now)}`,
+        `${["this run", words(settingsOf(state), state.start)].filter(Boolean).join(", ")}: step ${
+          stepOf(now)
+        }`,
       values: (now) => sheet(now.run?.pictures),
     }),
     before: ui.digit({

@@ -196,11 +196,13 @@ function mount(description, model, el) {
     retry.hidden = true;
     sentence.say(`Loading the trained model (${Math.round(size / 1000)} kB) …`);
     try {
-      for (const name of wanted.filter((name) => !files[name])) {
-        const bytes = await fetchAsset(model, name);
-        assets[name] = unpack(bytes);
-        files[name] = bytes;
-      }
+      await Promise.all(
+        wanted.filter((name) => !files[name]).map(async (name) => {
+          const bytes = await fetchAsset(model, name);
+          assets[name] = unpack(bytes);
+          files[name] = bytes;
+        }),
+      );
       work = description.live?.({ files, write, show });
       ask();
     } catch {

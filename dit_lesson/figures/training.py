@@ -19,7 +19,7 @@ from dit_lesson.models import DESIGNS, DiTConfig
 from dit_lesson.sampling import guided, sample
 
 STEPS, BATCH_SIZE = 1000, 32
-SAMPLING = {"steps": 20, "interval": [200, 800]}
+SAMPLING: dict[str, Any] = {"steps": 20, "interval": [200, 800]}
 KINDS = ("shift", "scale", "gate")
 
 

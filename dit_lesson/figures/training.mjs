@@ -262,8 +262,8 @@ export default ui.figure({
     narrow: `"train train one one more more" auto
       "digits digits digits digits digits digits" auto "before before before loss loss loss" auto
       "steering steering steering steering steering steering" auto
-      "seed seed again again guidance guidance" auto / 1fr 1fr 1fr 1fr 1fr 1fr`,
-    wide: `"train one more seed again guidance" auto
+      "seed seed again again guidance guidance" minmax(2.7rem, auto) / 1fr 1fr 1fr 1fr 1fr 1fr`,
+    wide: `"train one more seed again guidance" minmax(2.9rem, auto)
       "digits digits digits before before before" auto
       "loss loss loss steering steering steering" auto / 1fr 1fr 1fr 1fr 1fr 1fr`,
   },
@@ -396,7 +396,7 @@ export default ui.figure({
       : "";
     if (busy) {
       const slow = run.slow && state.hidden_size === 64
-        ? " This device is slow at it: a model of width 32 learns faster here."
+        ? " This device is slow at it: a model of width 32 takes less time."
         : "";
       return `The model is in training.${slow}${where}`;
     }

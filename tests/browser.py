@@ -105,6 +105,13 @@ def seen(figure: Locator) -> str:
     return figure.evaluate(SEEN)
 
 
+def at_rest(figure: Locator) -> None:
+    """Waits until a figure that works, and says so by aria-busy, has done what it was asked for."""
+    figure.page.evaluate(TWO_FRAMES)
+    expect(figure).not_to_have_attribute("aria-busy", "true", timeout=120_000)
+    figure.page.evaluate(TWO_FRAMES)
+
+
 def each_visible(figure: Locator, selector: str) -> list[Locator]:
     """Its visible elements of a kind."""
     return [element for element in figure.locator(selector).all() if element.is_visible()]

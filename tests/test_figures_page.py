@@ -9,7 +9,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import BOOK, TWO_FRAMES, each_visible, live_figures, seen, visit
+from tests.browser import BOOK, TWO_FRAMES, at_rest, each_visible, live_figures, seen, visit
 
 pytestmark = pytest.mark.needs_chromium
 
@@ -74,7 +74,13 @@ def label(control):
 def check_change(figure, act, name):
     before = seen(figure)
     act()
-    assert seen(figure) != before, f"{name} changes nothing"
+    after = seen(figure)
+    for _ in range(50):  # what a worker does takes time
+        if after != before or figure.get_attribute("aria-busy") is None:
+            break
+        figure.page.wait_for_timeout(100)
+        after = seen(figure)
+    assert after != before, f"{name} changes nothing"
 
 
 def press(figure, slider):
@@ -118,7 +124,7 @@ def hidden_part(figure, control):
     page = figure.page
     before = figure.evaluate(LOOKS)
     (nudge if control.get_attribute("type") == "range" else choose_other)(control)
-    page.evaluate(TWO_FRAMES)
+    at_rest(figure)
     after = figure.evaluate(LOOKS)
     changed = [one != other for one, other in zip(before, after, strict=True)]
     return page.evaluate(HIDDEN, [figure.element_handle(), control.element_handle(), changed])
@@ -267,9 +273,9 @@ def test_touch_moves_a_control(open_page, chapter):
     sliders, buttons = each_visible(figure, "input[type=range]"), each_visible(figure, "button")
     control = (sliders or buttons)[0]
     control.scroll_into_view_if_needed()
-    before, box = seen(figure), control.bounding_box()
-    page.touchscreen.tap(box["x"] + 0.9 * box["width"], box["y"] + box["height"] / 2)
-    assert seen(figure) != before
+    box = control.bounding_box()
+    place = box["x"] + 0.9 * box["width"], box["y"] + box["height"] / 2
+    check_change(figure, lambda: page.touchscreen.tap(*place), "a touch")
 
 
 # What is loaded when it is asked for

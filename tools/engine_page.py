@@ -4,7 +4,7 @@ import base64
 import json
 from pathlib import Path
 
-from dit_lesson.figures.linking import link
+from dit_lesson.figures.linking import link_file
 from dit_lesson.figures.training_assets import packed_decoder, packed_latents
 
 CORE = Path(__file__).parents[1] / "dit_lesson" / "figures" / "core"
@@ -43,7 +43,7 @@ const open = (settings) =>
 
 def worker_text() -> str:
     """The training worker with all its modules as one script."""
-    return link((CORE / "worker.mjs").read_text(encoding="utf-8"), CORE)
+    return link_file(CORE / "worker.mjs")
 
 
 def write_page(folder: Path) -> Path:

@@ -184,7 +184,7 @@ def write_figures(folder: Path) -> None:
     for name in FIGURE_NAMES:
         figure = figure_class(name)
         (folder / f"{name}.js").write_text(page_script(figure), "utf8")
-        for asset in figure.assets():
+        for asset in figure.files():
             (folder / f"{name}-{asset}.js").write_text(asset_script(figure, asset), "utf8")
 
 

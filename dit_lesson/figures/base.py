@@ -22,7 +22,7 @@ import anywidget
 import matplotlib.figure
 import traitlets
 
-from dit_lesson.figures.linking import link
+from dit_lesson.figures.linking import link, link_file
 
 HERE = Path(__file__).parent
 FIGURE_NAMES = sorted(path.stem for path in HERE.glob("*.mjs") if path.stem != "ui")
@@ -33,6 +33,8 @@ class Figure(anywidget.AnyWidget):
 
     caption: ClassVar[str]
     stem: ClassVar[str]
+    #: a module of this folder that works beside the page; it is loaded as an asset is
+    worker: ClassVar[str] = ""
     _count: ClassVar[Iterator[int]]
     _css = (HERE / "figures.css").read_text(encoding="utf-8")
     # what the page is given besides the choices: constants, first state, ranges, assets
@@ -45,7 +47,7 @@ class Figure(anywidget.AnyWidget):
             return
         source = Path(inspect.getfile(cls)).with_suffix(".mjs")
         cls.stem = source.stem
-        cls._esm = link(source.read_text(encoding="utf-8"), source.parent)
+        cls._esm = link_file(source)
         cls._count = itertools.count(1)
         for trait in vars(cls).values():
             if isinstance(trait, traitlets.TraitType):
@@ -71,6 +73,12 @@ class Figure(anywidget.AnyWidget):
     def assets(cls) -> dict[str, bytes]:
         """What is too large for the page and loaded when asked: packed tensors, or other bytes."""
         return {}
+
+    @classmethod
+    def files(cls) -> dict[str, bytes]:
+        """All that is loaded when asked for: the assets, and the worker's program."""
+        program = {"worker": link_file(HERE / cls.worker).encode()} if cls.worker else {}
+        return {**cls.assets(), **program}
 
     def choices(self) -> dict[str, Any]:
         """The traits that controls change, with their present values."""
@@ -118,7 +126,7 @@ class Figure(anywidget.AnyWidget):
 
     def _send_asset(self, _: Any, content: dict[str, str], __: Any) -> None:
         name = content["asset"]
-        self.send({"asset": name}, buffers=[self.assets()[name]])
+        self.send({"asset": name}, buffers=[self.files()[name]])
 
 
 def domain(trait: traitlets.TraitType) -> dict[str, Any]:
@@ -153,8 +161,8 @@ def page_script(figure: type[Figure]) -> str:
 
 
 def asset_script(figure: type[Figure], name: str) -> str:
-    """An asset as a classic script, which a page from disk may load where it may not fetch."""
-    text = base64.b64encode(figure.assets()[name]).decode()
+    """A file as a classic script, which a page from disk may load where it may not fetch."""
+    text = base64.b64encode(figure.files()[name]).decode()
     return (
         f'(globalThis.ditAssets ??= {{}})["{figure.stem}-{name}"] = '
         f'Uint8Array.from(atob("{text}"), (byte) => byte.charCodeAt(0));\n'

@@ -22,6 +22,11 @@ COMMENT = re.compile(r"^ *(?://.*|/\*\*(?:.|\n)*?\*/)\n", re.MULTILINE)
 DYNAMIC = re.compile(r"\bimport\s*[(.]")
 
 
+def link_file(path: Path) -> str:
+    """The text of a module's file, with all that it imports in front of it."""
+    return link(path.read_text(encoding="utf-8"), path.parent)
+
+
 def link(entry: str, folder: Path) -> str:
     """The text of a module that stands in `folder`, with all that it imports in front of it.
 

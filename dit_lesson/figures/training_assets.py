@@ -8,10 +8,11 @@ from dit_lesson.checkpoints import load_weights
 from dit_lesson.data import load_digits, scale_digits
 from dit_lesson.figures.assets import packed, packed_weights
 
-AUTOENCODER = "autoencoder-4x4x8"
+AUTOENCODER = "autoencoder-4x4x8-decoder"
+PER_CLASS = 360  # all but those on which the book's settings are chosen
 
 
-def packed_latents(per_class: int = 100) -> bytes:
+def packed_latents(per_class: int = PER_CLASS) -> bytes:
     """Standardised latents of training digits in 4 bits, with their labels.
 
     The first ``per_class`` digits of every class; `core/safetensors.mjs` reads ``latents``
@@ -26,5 +27,5 @@ def packed_latents(per_class: int = 100) -> bytes:
 
 
 def packed_decoder() -> bytes:
-    """The decoder of the 4x4x8 autoencoder in 8 bits, with the mean and the size of its latents."""
+    """The autoencoder's decoder in 8 bits, with the mean and the size of its latents."""
     return packed_weights(AUTOENCODER, lambda name: not name.startswith("encoder"), bits=8)

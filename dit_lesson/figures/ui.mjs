@@ -17,3 +17,4 @@ export {
 export { legend, rows } from "./ui/text.mjs";
 export { headMenu, patches, patchOfToken, tokenRows } from "./ui/tokens.mjs";
 export { node, svg, valve } from "./ui/wires.mjs";
+export { startWork } from "./ui/work.mjs";

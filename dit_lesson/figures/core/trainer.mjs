@@ -1,9 +1,10 @@
 // A training run that is led by messages, in a worker or, where there is none, behind a
 // MessageChannel on the page.  It works in slices, so that it hears what it is told in between.
 //
-// In:  { type: "open", config, recipe, options, seed, data, autoencoder, plain }
-//        data and autoencoder: bytes of files as assets.py packs them; options: the model's start
-//      { type: "start" }   runs, or goes on, until `recipe.steps` steps are done
+// In:  { type: "open", config, recipe, options, seed, data, autoencoder, weights, plain }
+//        data, autoencoder: bytes of files as assets.py packs them; options: the model's start, or
+//        weights: of a model that has learned already, packed in the same way
+//      { type: "start", until }   runs, or goes on, to this step, or to the last of the recipe
 //      { type: "pause" }   answered by "paused"
 //      { type: "step" }    one step
 //      { type: "set", recipe }   changes the recipe from the next step on
@@ -12,7 +13,8 @@
 // Out: { type: "ready", plain, parameters, names }   names: of the vectors in `steering`
 //      { type: "progress", step, losses, steering }  losses: of the steps since the last one
 //      { type: "paused", step }  { type: "done", step }
-//      { type: "sampled", id, step, u, latents, pictures }   trace: after every step, else at the end
+//      { type: "sampled", id, step, trained, u, latents, pictures }   trace: after every step, else
+//        at the end; trained: the steps of the run that the model had done
 //      { type: "weights", bytes }  { type: "error", message }
 
 import { Engine } from "./engine.mjs";
@@ -28,12 +30,12 @@ const WATCHED = 60; // the first steps, in which the gates open, are told one by
 export function serve(port) {
   /** @type {Engine} */ let engine;
   /** @type {Run} */ let run;
-  let running = false;
+  /** @type {{until: number} | null} */ let running = null; // what the loop at work is for
   let last = Promise.resolve(); // messages are answered one after the other
 
   const acts = {
-    async open({ config, recipe, options, seed = 0, data, autoencoder, plain }) {
-      running = false;
+    async open({ config, recipe, options, seed = 0, data, autoencoder, weights, plain }) {
+      running = null;
       const { latents, labels } = readTensors(data);
       engine = await Engine.open({
         config,
@@ -42,7 +44,8 @@ export function serve(port) {
         capacity: Math.max(20, recipe?.batchSize ?? 32),
         plain,
       });
-      engine.model.initialize(new Random(seed), options);
+      if (weights) engine.model.load(readTensors(weights));
+      else engine.model.initialize(new Random(seed), options);
       run = new Run(engine.model, { latents: latents.data, labels: labels.data }, recipe, seed + 1);
       const { model, arena } = engine;
       port.postMessage({
@@ -55,17 +58,16 @@ export function serve(port) {
         names: model.vectors().map(({ name, kind }) => ({ name, kind })),
       });
     },
-    start() {
-      if (running) return;
-      running = true;
-      work();
+    start({ until = run.recipe.steps }) {
+      if (running) running.until = until;
+      else work(running = { until });
     },
     pause() {
-      running = false;
+      running = null;
       port.postMessage({ type: "paused", step: run.stepsDone });
     },
     step() {
-      running = false;
+      running = null;
       advance(1);
     },
     set({ recipe }) {
@@ -83,6 +85,7 @@ export function serve(port) {
             type: "sampled",
             id,
             step,
+            trained: run.stepsDone,
             u,
             latents: x,
             pictures: engine.pictures(u > 0 ? x0 : x),
@@ -115,18 +118,20 @@ export function serve(port) {
     }
   }
 
-  async function work() {
-    while (running && run.stepsDone < run.recipe.steps) {
+  async function work(task) {
+    const left = () => Math.min(task.until, run.recipe.steps) - run.stepsDone;
+    while (running === task && left() > 0) {
       try {
-        advance(Infinity);
+        advance(left());
       } catch (error) {
-        running = false;
+        running = null;
         port.postMessage({ type: "error", message: error.message });
       }
       await nextTask();
     }
-    if (running) port.postMessage({ type: "done", step: run.stepsDone });
-    running = false;
+    if (running !== task) return;
+    port.postMessage({ type: "done", step: run.stepsDone });
+    running = null;
   }
 
   port.onmessage = ({ data }) => {

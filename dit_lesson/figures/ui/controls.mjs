@@ -70,27 +70,30 @@ export function menu({ label, role = "data", text = String, when = () => true })
   };
 }
 
-// A button whose text and whose changes depend on the state; without changes it cannot be pressed.
+// A button whose text and whose changes depend on what is shown; without changes it cannot be
+// pressed.
 // `pressed` says whether what it stands for is chosen.
 /**
  * @type {(options: {
- *   text: (state: any, now: any) => string, changes: (state: any) => any,
+ *   text: (state: any, now: any) => string, changes: (state: any, now: any) => any,
  *   role?: string, pressed?: When, when?: When,
  * }) => Part}
  */
 export function button({ text, changes, role = "text", pressed, when = () => true }) {
   return ({ read, write }) => {
+    let seen;
     const element = h("button", {
       type: "button",
       class: `dit-${role}`,
-      onclick: () => write(changes(read())),
+      onclick: () => write(changes(read(), seen)),
     });
     const draw = (state, now) => {
+      seen = now;
       reveal(element, when(state));
       if (element.hidden) return;
       if (element.textContent !== text(state, now)) element.textContent = text(state, now);
       if (pressed) element.setAttribute("aria-pressed", String(pressed(state)));
-      element.disabled = changes(state) === null;
+      element.disabled = changes(state, now) === null;
     };
     return { element, draw };
   };

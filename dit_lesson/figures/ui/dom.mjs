@@ -56,9 +56,12 @@ export function freshId(name) {
 export function status() {
   const element = h("p", { class: "dit-note", role: "status" });
   let timer;
+  let last;
   return {
     element,
     say(text) {
+      if (text === last) return;
+      last = text;
       clearTimeout(timer);
       if (element.firstChild) timer = setTimeout(() => say(element, text), 150);
       else say(element, text);

@@ -35,12 +35,21 @@ const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 // `wires` joins parts.
 // `controls`: the controls beside the stage.
 // `presets`: [text, changes, sentence], told in order; "reset" follows, with `opening`.
+// `live({ files, write, show })`: for what takes time, such as a training run. It is called when all
+// files are there (the assets' bytes, and `worker`, the program of the worker), and returns
+// `follow(state)`, told before each drawing, and `stop()`. What it shows stands in `now` beside the
+// stages; while `now.busy` holds, more is to come.
 // `sentence(state, now)` and `table(state, now)`: the numbers in words and in full.
 /**
+ * @typedef {{
+ *   files: Record<string, Uint8Array>, write: (changes: object) => void,
+ *   show: (shown: object) => void,
+ * }} Host
  * @typedef {{
  *   stages: (state: any) => any, reads?: string[], layout: any,
  *   parts: Record<string, Part>, controls?: Record<string, Part>, wires?: any[][],
  *   opening?: string, presets?: any[][], note?: string,
+ *   live?: (host: Host) => { follow: (state: any) => void, stop: () => void },
  *   sentence: (state: any, now: any) => string, table?: (state: any, now: any) => any,
  * }} Description
  */
@@ -53,7 +62,9 @@ function mount(description, model, el) {
   const { stages, reads, parts, wires = [], controls = {}, presets = [], layout } = description;
   const given = model.get("given");
   const names = Object.keys(given.start);
+  const files = {};
   const assets = {};
+  const wanted = [...Object.keys(given.assets), ...(description.live ? ["worker"] : [])];
   const read = () => ({
     ...given,
     ...assets,
@@ -143,14 +154,20 @@ function mount(description, model, el) {
 
   const every = [...Object.values(onStage), ...Object.values(beside)];
   let palette;
+  let staged = {};
+  let shown = {};
+  let work;
   let last;
   let resized = true;
   const draw = () => {
     const state = read();
-    const missing = Object.keys(given.assets).some((name) => !assets[name]);
+    const missing = wanted.some((name) => !files[name]);
     const inputs = [missing, ...(reads ?? names).map((name) => state[name])];
-    if (!same(inputs, last)) now = stages(state);
+    if (!same(inputs, last)) staged = stages(state);
     last = inputs;
+    work?.follow(state);
+    now = { ...staged, ...shown };
+    if (work) el.setAttribute("aria-busy", String(Boolean(now.busy)));
     palette ??= readPalette(el);
     for (const part of every) part.draw(state, now, palette);
     if (resized) lines.measure();
@@ -168,14 +185,25 @@ function mount(description, model, el) {
     });
   };
 
+  const show = (changes) => {
+    shown = { ...shown, ...changes };
+    ask();
+  };
+
   // Assets are asked for when the figure comes near the screen; the first picture does not wait.
   const load = async () => {
-    const wanted = Object.keys(given.assets).filter((name) => !assets[name]);
-    const size = wanted.reduce((sum, name) => sum + given.assets[name], 0);
+    const size = wanted.reduce((sum, name) => sum + (files[name] ? 0 : given.assets[name] ?? 0), 0);
     retry.hidden = true;
     sentence.say(`Loading the trained model (${Math.round(size / 1000)} kB) …`);
     try {
-      for (const name of wanted) assets[name] = unpack(await fetchAsset(model, name));
+      await Promise.all(
+        wanted.filter((name) => !files[name]).map(async (name) => {
+          const bytes = await fetchAsset(model, name);
+          assets[name] = unpack(bytes);
+          files[name] = bytes;
+        }),
+      );
+      work = description.live?.({ files, write, show });
       ask();
     } catch {
       sentence.say("The trained model could not be loaded, so part of this figure stays empty.");
@@ -185,9 +213,10 @@ function mount(description, model, el) {
   const near = new IntersectionObserver((entries) => {
     if (!entries.some((entry) => entry.isIntersecting)) return;
     near.disconnect();
-    load();
+    // Safari has no idle callback
+    (globalThis.requestIdleCallback ?? setTimeout)(() => load());
   }, { rootMargin: "100%" });
-  if (Object.keys(given.assets).length) near.observe(el);
+  if (wanted.length) near.observe(el);
 
   for (const name of names) model.on(`change:${name}`, ask);
   const size = new ResizeObserver((entries) => {
@@ -208,6 +237,7 @@ function mount(description, model, el) {
   preference.addEventListener("change", repaint);
   return () => {
     cancelAnimationFrame(asked);
+    work?.stop();
     for (const observer of [near, size, theme]) observer.disconnect();
     preference.removeEventListener("change", repaint);
     try {

@@ -1,0 +1,435 @@
+// Chapter 13's figure: a DiT that learns to draw digits on the page.
+//
+// The choices say which run is shown and `until` which step; to be there takes time.  A run with
+// other settings begins anew and goes to the same step, and the one before it stays to compare.
+import { mean } from "./core/arrays.mjs";
+import { chunksOf, CONFIG, numel, parameterShapes } from "./core/parameters.mjs";
+import * as ui from "./ui.mjs";
+
+const DIGITS = Array.from({ length: 10 }, (_, digit) => digit);
+const SIDE = 32;
+const WINDOW = 25; // steps of a mean loss
+const SLOW = 60; // milliseconds a step, with the digits that are drawn on the way
+const KINDS = ["shift", "scale", "gate"];
+const WORDS = {
+  conditioning: (design) => design,
+  predicts: (target) => `the ${target}`,
+  learning_rate: (rate) => `rate ${rate}`,
+  embedding_init: (start) => ({ unit: "unit embeddings", paper: "small embeddings" })[start],
+  modulation: (start) =>
+    ({ zero: "gates shut at the start", random: "gates open at the start" })[start],
+  hidden_size: (width) => `width ${width}`,
+  seed: (seed) => `seed ${seed}`,
+};
+
+const configOf = ({ conditioning, hidden_size: hiddenSize, depth }) => ({
+  ...CONFIG,
+  conditioning,
+  hiddenSize,
+  depth,
+});
+
+function meanSquare(rows) {
+  let sum = 0;
+  for (const row of rows) for (const value of row) sum += value * value;
+  return sum / (rows.length * rows[0].length);
+}
+
+export function stages(state) {
+  const config = configOf(state);
+  const kinds = KINDS.slice(0, chunksOf(config) / 2); // each before attention and before the MLP
+  const { data, predicts } = state;
+  const size = data && meanSquare(data.latents);
+  return {
+    parameters: Object.values(parameterShapes(config)).reduce((sum, s) => sum + numel(s), 0),
+    steering: Object.fromEntries(
+      kinds.map((kind) => [kind, 2 * config.depth + (kind === "gate" ? 0 : 1)]),
+    ),
+    ...(data && { first_loss: { velocity: 1 + size, data: size, noise: 1 }[predicts] }),
+  };
+}
+
+// --- the run ----------------------------------------------------------------------------------
+
+const settingsOf = (state) =>
+  Object.fromEntries(Object.keys(WORDS).map((key) => [key, state[key]]));
+const words = (settings, without = {}) =>
+  Object.entries(WORDS)
+    .filter(([key]) => settings[key] !== without[key])
+    .map(([key, word]) => word(settings[key]))
+    .join(", ");
+
+function live({ files, write, show }) {
+  const { port, onPage, stop } = ui.startWork(new TextDecoder().decode(files.worker));
+  const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  let state; // the last that was followed
+  let key; // of the settings of `run`
+  let run; // { settings, ready, step, losses, vectors, pictures, at: the step of the pictures, ... }
+  let asked = 0; // the last step to which the worker was sent
+  let painting; // what the pictures are waited for, as text
+  let painted; // the same of the last that came
+
+  const tell = (type, message = {}) => port.postMessage({ type, ...message });
+  const open = (message) =>
+    tell("open", { data: files.data, autoencoder: files.decoder, ...message });
+  const paint = (predicts) =>
+    tell("sample", {
+      labels: DIGITS,
+      seed: state.noise,
+      options: { ...state.sampling, guidance: state.guidance, predicts },
+    });
+  const resting = () => run.ready && run.step >= asked && !painting;
+
+  function begin() {
+    const { recipe, predicts, embedding_init: embeddingInit, modulation, learning_rate } = state;
+    if (run?.step) show({ before: { ...run, file: undefined } });
+    show({ failed: undefined });
+    key = JSON.stringify(settingsOf(state));
+    run = { settings: settingsOf(state), step: 0, losses: [], at: -1 };
+    asked = 0;
+    painting = painted = undefined;
+    open({
+      config: configOf(state),
+      recipe: { ...recipe, predicts, learningRate: learning_rate },
+      options: { embeddingInit, zeroInit: modulation === "zero" },
+      seed: state.seed,
+    });
+  }
+
+  // Asks for new digits if those on the page are too old, or were asked for in other words
+  function look() {
+    if (painting || !run.ready) return;
+    const wish = JSON.stringify([state.noise, state.guidance]);
+    const age = run.step - run.at;
+    const patience = still ? 50 : run.step < 60 ? 6 : 25;
+    if (wish === painted && (run.step < asked ? age < patience : age === 0)) return;
+    painting = wish;
+    paint(state.predicts);
+  }
+
+  function lead() {
+    if (!run.ready) return;
+    if (state.until > run.step && state.until !== asked) {
+      asked = state.until;
+      run.since = [performance.now(), run.step];
+      tell("start", { until: asked });
+    } else if (state.until <= run.step && asked > run.step) {
+      asked = run.step;
+      tell("pause");
+    }
+    look();
+  }
+
+  const hears = {
+    ready({ plain, names }) {
+      if (!run) return; // the trained model, which is only to paint
+      Object.assign(run, { ready: true, names, plain });
+      lead();
+    },
+    progress({ step, losses, steering }) {
+      run.losses.push(...losses);
+      Object.assign(run, { step, vectors: steering });
+      const [start, first] = run.since;
+      run.slow ||= step - first > 10 && (performance.now() - start) / (step - first) > SLOW;
+      look();
+    },
+    paused: ({ step }) => {
+      asked = step;
+      look();
+    },
+    done: () => look(),
+    sampled({ trained, pictures }) {
+      if (!run) return shown(pictures);
+      Object.assign(run, { at: trained, pictures });
+      painted = painting;
+      painting = undefined;
+      look();
+      if (resting() && run.step) tell("save");
+    },
+    weights({ bytes }) {
+      URL.revokeObjectURL(run.file);
+      run.file = URL.createObjectURL(new Blob([bytes]));
+    },
+    error({ message }) {
+      show({ failed: message });
+      if (!run) return;
+      asked = run.step;
+      write({ until: run.step });
+    },
+  };
+
+  function shown(pictures) {
+    show({ before: { pictures, book: true, losses: [], step: 0 } });
+    begin();
+  }
+
+  // `news`: the run has changed, and not only what is asked of it
+  let busy;
+  function tellPage(news = false) {
+    if (!news && busy === !resting()) return;
+    busy = !resting();
+    show({ run: { ...run, onPage }, busy });
+  }
+
+  port.onmessage = ({ data }) => {
+    // an answer to what was asked of a run that is over
+    if (run && !run.ready && data.type !== "ready" && data.type !== "error") return;
+    hears[data.type](data);
+    if (run) tellPage(true);
+  };
+  port.onerror = () => hears.error({ message: "the worker could not be started" });
+
+  const hide = () => document.hidden && run?.step < asked && write({ until: run.step });
+  document.addEventListener("visibilitychange", hide);
+
+  return {
+    follow(now) {
+      const first = !state;
+      state = now;
+      if (first) {
+        open({ config: configOf({ ...state, ...state.start }), weights: files.weights });
+        paint("velocity");
+      }
+      if (!run) return;
+      const other = key !== JSON.stringify(settingsOf(state));
+      if (other || (state.until === 0 && run.step > 0)) begin();
+      lead();
+      tellPage();
+    },
+    stop() {
+      document.removeEventListener("visibilitychange", hide);
+      stop();
+    },
+  };
+}
+
+// --- what is drawn ----------------------------------------------------------------------------
+
+// Ten pictures as one, two rows of five
+const sheet = (pictures) =>
+  pictures &&
+  Array.from({ length: 2 * SIDE }, (_, y) =>
+    Float32Array.from({ length: 5 * SIDE }, (_, x) => {
+      const digit = 5 * Math.floor(y / SIDE) + Math.floor(x / SIDE);
+      return pictures[digit * SIDE * SIDE + (y % SIDE) * SIDE + x % SIDE];
+    }));
+
+const lastLoss = (losses) => mean(losses.slice(-WINDOW));
+
+// Mean losses of the last steps, at its place among all steps of a run
+function curve(losses, { recipe: { steps } }) {
+  const line = new Array(steps + 1);
+  let sum = 0;
+  losses.forEach((loss, i) => {
+    sum += loss - (losses[i - WINDOW] ?? 0);
+    line[i + 1] = sum / Math.min(i + 1, WINDOW);
+  });
+  return line;
+}
+
+const stepOf = (now) => now.run?.step ?? 0;
+const going = ({ until }, now) => until > stepOf(now);
+// Some steps more than are done or asked for; a run to the end stops there
+const further = (count) => ({ until, recipe: { steps } }, now) => {
+  const done = stepOf(now);
+  if (done >= steps) return null;
+  return { until: Math.min(steps, count + (until < steps ? Math.max(until, done) : done)) };
+};
+
+// The file of the trained weights, as a link
+const save = () => {
+  const element = ui.h("a", { download: "dit.safetensors" }, "save the weights");
+  const draw = (_, now) => {
+    element.hidden = !now.run?.file;
+    if (now.run?.file) element.href = now.run.file;
+  };
+  return { element, draw };
+};
+
+const usual = {
+  conditioning: "adaln-zero",
+  predicts: "velocity",
+  learning_rate: 0.01,
+  embedding_init: "unit",
+  modulation: "zero",
+};
+
+export default ui.figure({
+  stages,
+  live,
+  reads: ["conditioning", "hidden_size", "predicts"],
+  layout: {
+    narrow: `"train train one one more more" auto
+      "digits digits digits digits digits digits" auto "before before before loss loss loss" auto
+      "steering steering steering steering steering steering" auto
+      "seed seed again again guidance guidance" minmax(2.7rem, auto) / 1fr 1fr 1fr 1fr 1fr 1fr`,
+    wide: `"train one more seed again guidance" minmax(2.9rem, auto)
+      "digits digits digits before before before" auto
+      "loss loss loss steering steering steering" auto / 1fr 1fr 1fr 1fr 1fr 1fr`,
+  },
+  parts: {
+    train: ui.button({
+      role: "main",
+      text: (state, now) =>
+        going(state, now)
+          ? "pause"
+          : stepOf(now) >= state.recipe.steps
+          ? "trained"
+          : stepOf(now)
+          ? "go on"
+          : "train it here",
+      changes: (state, now) =>
+        going(state, now) ? { until: Math.max(1, stepOf(now)) } : further(Infinity)(state, now),
+    }),
+    one: ui.button({ text: () => "one step", changes: further(1) }),
+    more: ui.button({ text: () => "50 steps", changes: further(50) }),
+    seed: ui.button({
+      text: () => "another seed",
+      changes: ({ seed, until, recipe }) => ({
+        seed: (seed + 1) % 100,
+        until: until || recipe.steps,
+      }),
+    }),
+    again: ui.button({
+      text: () => "other noise",
+      changes: ({ noise }) => ({ noise: (noise + 1) % 100 }),
+    }),
+    guidance: ui.slider({ label: "guidance", step: 0.25, when: ({ until }) => until > 0 }),
+    digits: ui.digit({
+      shape: "ten",
+      title: (state, now) =>
+        `${["this run", words(settingsOf(state), state.start)].filter(Boolean).join(", ")}: step ${
+          stepOf(now)
+        }`,
+      values: (now) => sheet(now.run?.pictures),
+    }),
+    before: ui.digit({
+      shape: "ten",
+      title: (_, { run, before }) =>
+        before?.book
+          ? "the DiT of this book, 1,400 steps"
+          : before
+          ? `the run before, ${
+            words(before.settings, run?.settings) || "the same"
+          }: step ${before.step}`
+          : "the run before",
+      values: (now) => sheet(now.before?.pictures),
+    }),
+    loss: ui.plot({
+      title: (state, now) => `loss, step ${stepOf(now)} of ${state.recipe.steps}`,
+      bottom: 0,
+      top: 2.2,
+      ticks: [[0, "0"], [1, "1"], [2, "2"]],
+      values: (now, state) =>
+        now.first_loss && [
+          { line: [now.first_loss, now.first_loss], dash: [3, 3], bold: false },
+          { line: curve(now.before?.losses ?? [], state), bold: false },
+          { line: curve(now.run?.losses ?? [], state) },
+        ],
+    }),
+    steering: ui.bars({
+      title: (_, { steering: { gate, shift } }) =>
+        gate
+          ? "shifts, scales and gates, from the first block on"
+          : shift
+          ? "shifts and scales, from the first block on"
+          : "this design has no shifts, scales and gates",
+      shape: "plot",
+      limit: 1,
+      signed: false,
+      // square roots, or the first and the small would not be seen
+      values: (now) => (now.run?.vectors ?? now.run?.names?.map(() => 0))?.map(Math.sqrt),
+      colour: (i, { conditioning }) => KINDS[i % (conditioning === "adaln-zero" ? 3 : 2)],
+    }),
+  },
+  controls: {
+    conditioning: ui.menu({ label: "design" }),
+    predicts: ui.menu({ label: "predicts" }),
+    learning_rate: ui.menu({ label: "learning rate" }),
+    embedding_init: ui.menu({
+      label: "embeddings",
+      text: (start) => ({ unit: "unit size", paper: "small, 0.02" })[start],
+    }),
+    modulation: ui.menu({
+      label: "gates",
+      text: (start) => ({ zero: "shut at first", random: "open at first" })[start],
+      when: ({ conditioning }) => conditioning === "adaln-zero",
+    }),
+    hidden_size: ui.menu({
+      label: "width",
+      text: (width) => width === 32 ? "32, for phones" : String(width),
+    }),
+    save,
+  },
+  opening:
+    "Two sheets of ten digits from the same noise: one by random weights, one by the trained " +
+    "DiT of this book. Press the button, and the first model learns.",
+  presets: [
+    [
+      "small embeddings",
+      { ...usual, embedding_init: "paper" },
+      "Time and class begin as small as in DiT. Watch when the ten digits become ten classes.",
+    ],
+    [
+      "open gates",
+      { ...usual, modulation: "random" },
+      "The modulations begin at random: this adaLN-Zero is not the identity at its first step.",
+    ],
+    [
+      "a tenth of the rate",
+      { ...usual, learning_rate: 0.001 },
+      "Everything as before, at a tenth of the learning rate.",
+    ],
+    [
+      "cross-attention",
+      { ...usual, conditioning: "cross-attention" },
+      "Time and class are two rows to look up: there is no shift, scale or gate to watch.",
+    ],
+  ],
+  sentence(state, { run, before, busy, failed, parameters, first_loss }) {
+    if (failed) return `The run has ended: ${failed}.`;
+    if (!run || (busy && !run.step)) return "The model is being made ready.";
+    const where = run.plain
+      ? " This browser has no WebAssembly SIMD, so it takes about ten times as long."
+      : run.onPage
+      ? " This browser has no workers, so the page itself trains and may be slow to answer."
+      : "";
+    if (busy) {
+      const slow = run.slow && state.hidden_size === 64
+        ? " This device is slow at it: a model of width 32 takes less time."
+        : "";
+      return `The model is in training.${slow}${where}`;
+    }
+    if (!run.step) {
+      return `${parameters.toLocaleString("en")} parameters, no step yet: the model answers 0, ` +
+        `and its loss is ${ui.format(first_loss)}.${where}`;
+    }
+    const comparable = before?.losses.length >= run.step &&
+      before.settings.predicts === run.settings.predicts;
+    const compared = comparable
+      ? `, against ${ui.format(lastLoss(before.losses.slice(0, run.step)))} in the run before`
+      : "";
+    return `After ${run.step} of ${state.recipe.steps} steps the loss of the last ` +
+      `${Math.min(WINDOW, run.step)} is ${ui.format(lastLoss(run.losses))}${compared}.${where}`;
+  },
+  note: "The curves are means of 25 steps, this run dark and the one before it pale; the dashed " +
+    "line is the loss of the answer 0. A bar is the root mean square of a shift (blue), a scale " +
+    "(orange) or a gate (green) over a batch; heights are roots, up to 1.",
+  table: (_, { run, before, parameters }) => [
+    {
+      caption: "The runs",
+      columns: ["", "steps", "loss of the last 25"],
+      rows: [["this run", run], ["the run before", before]]
+        .filter(([, { losses } = { losses: [] }]) => losses.length)
+        .map(([name, { step, losses }]) => [name, step, lastLoss(losses)]),
+    },
+    {
+      caption: `What steers the blocks, of ${parameters} parameters in all`,
+      columns: ["", "root mean square"],
+      rows: (run?.vectors ?? []).map((size, i) => [
+        `${run.names[i].name}, ${run.names[i].kind}`,
+        size,
+      ]),
+    },
+  ],
+});

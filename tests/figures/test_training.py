@@ -1,0 +1,159 @@
+"""The training figure: what Python says of a run before its first step, and the run on the page."""
+
+import numpy as np
+import pytest
+import torch
+from playwright.sync_api import expect
+from safetensors.torch import load_file
+
+from dit_lesson.diffusion import Straight, denoising_loss
+from dit_lesson.figures.assets import unpacked
+from dit_lesson.figures.training import TrainingFigure
+from dit_lesson.models import DESIGNS, DiT
+from tests.browser import at_rest, live_figures, seen, tables
+
+CHAPTER = "13-training"
+
+
+@pytest.mark.parametrize("conditioning", DESIGNS)
+def test_what_is_known_before_the_first_step(conditioning):
+    figure = TrainingFigure(conditioning=conditioning)
+    now, model = figure.stages(), DiT(figure.config())
+    assert now["parameters"] == sum(p.numel() for p in model.parameters())
+    data = unpacked(figure.assets()["data"])
+    x0, y = data["latents"].float(), data["labels"].long()
+    noise = torch.randn(x0.shape, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        loss = denoising_loss(
+            lambda x, t: model(x, t, y),
+            x0,
+            torch.full((len(y),), 0.5),
+            noise,
+            Straight(),
+            "velocity",
+        )
+    assert loss.item() == pytest.approx(now["first_loss"], rel=0.01)
+
+
+def test_summary():
+    assert "254,792 parameters" in TrainingFigure().summary()
+    assert "loss of 1.00" in TrainingFigure(predicts="noise").summary()
+
+
+@pytest.fixture
+def training(open_page):
+    (figure,) = live_figures(open_page(CHAPTER))
+    expect(figure).to_contain_text("the DiT of this book")
+    at_rest(figure)
+    return figure
+
+
+def press(figure, name):
+    figure.get_by_role("button", name=name, exact=True).click()
+
+
+def losses(figure):
+    """The losses in the table, by run."""
+    return {name: loss for name, (_, loss) in tables(figure)[0].items()}
+
+
+@pytest.mark.needs_chromium
+def test_fifty_steps_on_the_page_lower_the_loss_and_another_seed_has_another_curve(training):
+    press(training, "one step")
+    at_rest(training)
+    first = losses(training)["this run"]
+    assert first == pytest.approx(TrainingFigure().stages()["first_loss"], rel=0.1)
+    press(training, "50 steps")
+    at_rest(training)
+    expect(training).to_contain_text("step 51 of 1000")
+    after = losses(training)["this run"]
+    assert after < 0.8 * first
+    press(training, "another seed")
+    at_rest(training)
+    both = losses(training)
+    assert both["the run before"] == after and both["this run"] != after
+    assert both["this run"] == pytest.approx(after, rel=0.2)
+    expect(training.get_by_role("status").last).to_contain_text("in the run before")
+
+
+@pytest.mark.needs_chromium
+def test_the_gates_move_before_the_shifts_and_scales_of_the_blocks(training):
+    def sizes():
+        at_rest(training)
+        rows = tables(training)[1]
+        kinds = {kind: [] for kind in ("shift", "scale", "gate")}
+        for name, (size,) in rows.items():
+            kind = name.split(", ")[1]
+            if name.startswith("blocks"):
+                kinds[kind].append(size)
+        return [np.mean(kinds[kind]) for kind in kinds]
+
+    for _ in range(3):
+        press(training, "one step")
+    shift, scale, gate = sizes()
+    assert shift == scale == 0 < gate
+    press(training, "one step")
+    shift, scale, gate = sizes()
+    assert 0 < shift < gate and 0 < scale < gate
+
+
+@pytest.mark.needs_chromium
+def test_a_run_pauses_goes_on_and_begins_anew(training):
+    press(training, "train it here")
+    training.page.wait_for_function("() => / step [1-9]/.test(document.body.innerText)")
+    press(training, "pause")
+    at_rest(training)
+    paused = training.locator(".dit-title", has_text="of 1000").inner_text()
+    training.page.wait_for_timeout(300)
+    assert training.locator(".dit-title", has_text="of 1000").inner_text() == paused
+    press(training, "go on")
+    expect(training.get_by_role("button", name="pause")).to_be_visible()
+    press(training, "reset")
+    at_rest(training)
+    expect(training).to_contain_text("step 0 of 1000")
+
+
+@pytest.mark.needs_chromium
+def test_a_page_in_the_background_rests(training):
+    press(training, "train it here")
+    training.page.wait_for_function("() => / step [1-9]/.test(document.body.innerText)")
+    training.page.evaluate(
+        """() => {
+          Object.defineProperty(document, "hidden", { value: true });
+          document.dispatchEvent(new Event("visibilitychange"));
+        }"""
+    )
+    at_rest(training)
+    expect(training.get_by_role("button", name="go on")).to_be_visible()
+
+
+@pytest.mark.needs_chromium
+def test_guidance_and_noise_change_the_digits_and_the_weights_can_be_saved(training, tmp_path):
+    press(training, "50 steps")
+    at_rest(training)
+    before = seen(training)
+    training.get_by_role("slider", name="guidance").press("End")
+    at_rest(training)
+    guided = seen(training)
+    press(training, "other noise")
+    at_rest(training)
+    assert len({before, guided, seen(training)}) == 3
+    with training.page.expect_download() as download:
+        training.get_by_role("link", name="save the weights").click()
+    download.value.save_as(tmp_path / "dit.safetensors")
+    model = DiT(TrainingFigure().config())
+    model.load_state_dict(load_file(tmp_path / "dit.safetensors"))
+
+
+@pytest.mark.needs_chromium
+def test_without_workers_and_webassembly_it_says_so_and_trains(browser, site):
+    page = browser.new_page(reduced_motion="reduce")
+    page.add_init_script("delete globalThis.Worker; delete globalThis.WebAssembly")
+    page.goto(f"{site}notebooks/{CHAPTER}.html")
+    (figure,) = live_figures(page)
+    said = figure.get_by_role("status").last
+    expect(said).to_contain_text("This browser has no WebAssembly", timeout=60_000)
+    press(figure, "one step")
+    at_rest(figure)
+    assert losses(figure)["this run"] == pytest.approx(1.95, abs=0.2)
+    page.close()

@@ -121,9 +121,9 @@ class Attention(SelfAttention):
         angles = None if side is None else rope_angles(side, width)
         self.register_buffer("angles", angles, persistent=False)
 
-    def _heads(self, x: Tensor) -> Tensor:
+    def heads(self, x: Tensor) -> Tensor:
         """Queries, keys and values of every head, (3, B, h, N, d)."""
-        queries, keys, values = super()._heads(x)
+        queries, keys, values = super().heads(x)
         queries, keys = self.q_norm(queries), self.k_norm(keys)
         if self.angles is not None:
             queries, keys = rotate(queries, self.angles), rotate(keys, self.angles)
@@ -139,7 +139,7 @@ def joint_attention(layers: Sequence[SelfAttention], sequences: Sequence[Tensor]
     Returns: (B, N_s, D) for each sequence.
     Source: SD3 (Esser et al. 2024, arXiv 2403.03206), figure 2.
     """
-    heads = [layer._heads(x) for layer, x in zip(layers, sequences, strict=True)]
+    heads = [layer.heads(x) for layer, x in zip(layers, sequences, strict=True)]
     queries, keys, values = (torch.cat(parts, dim=2) for parts in zip(*heads, strict=True))
     answer = scaled_dot_product_attention(queries, keys, values)  # A V, (B, h, N_all, d)
     answer = answer.transpose(1, 2).flatten(2)  # (B, N_all, D)

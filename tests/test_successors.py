@@ -77,7 +77,7 @@ def test_with_qk_norm_no_logit_grows_with_the_weights():
             layer.qkv.weight.mul_(100)
             layer.qkv.bias.mul_(100)
         assert torch.allclose(before, layer.weights(x), atol=1e-4) == qk_norm
-        queries, keys, _ = layer._heads(x)
+        queries, keys, _ = layer.heads(x)
         logits = queries @ keys.mT / (D // HEADS) ** 0.5
         assert bool(logits.abs().max() <= (D // HEADS) ** 0.5 + 1e-6) == qk_norm
 
@@ -168,6 +168,23 @@ def test_two_streams_start_as_the_identity_and_share_the_softmax_only():
     assert not torch.allclose(changed, block(x, text, c)[0])
     image, words = ({id(p) for p in stream.parameters()} for stream in (block.image, block.text))
     assert image.isdisjoint(words)
+
+
+def test_two_streams_of_equal_weights_are_one_block_on_the_joined_sequence():
+    x, text, c = draw(2, N, D), draw(2, 3, D, seed=1), draw(2, D, seed=2)
+    (block,) = make("two streams", depth=1, wake=True)
+    block.text.load_state_dict(block.image.state_dict())
+    joined = torch.cat(block(x, text, c), dim=1)
+    torch.testing.assert_close(joined, block.image(torch.cat([x, text], dim=1), c))
+
+
+@pytest.mark.parametrize("stream", [0, 1])
+def test_each_of_two_streams_moves_the_other(stream):
+    inputs, c = [draw(2, N, D), draw(2, 3, D, seed=1)], draw(2, D, seed=2)
+    (block,) = make("two streams", depth=1, wake=True)
+    before = block(*inputs, c)
+    inputs[stream] = inputs[stream] + draw(*inputs[stream].shape, seed=3)
+    assert (before[1 - stream] - block(*inputs, c)[1 - stream]).abs().max() > 1e-3
 
 
 def test_the_words_of_two_streams_have_an_order_only_if_they_bring_one():

@@ -23,8 +23,8 @@ from dit_lesson.experiments.recipes import FLOW, latents, velocity_loss
 from dit_lesson.norms import modulate
 from dit_lesson.positions import sincos_2d
 from dit_lesson.sampling import guided, sample
+from dit_lesson.successors import TwoStreamBlock
 from dit_lesson.training import Recipe, Run
-from dit_lesson.two_streams import TwoStreamBlock
 from dit_lesson.validation import one_of, shapes
 
 AUTOENCODER = "autoencoder-4x4x8"

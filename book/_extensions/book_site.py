@@ -40,6 +40,7 @@ WORD = re.compile(r"[\w-]+")
 CLASS = re.compile(r"\.(-?[A-Za-z_](?:[\w-]|\\.)*)")
 SELECTOR_COMMA = re.compile(r",(?![^(\[]*[)\]])")
 BRACE = re.compile(r"[{}]")
+COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 #: The theme's icons by the names of GitHub's, which Sphinx Design brings.
 OCTICONS = {
     "magnifying-glass": "search",
@@ -180,7 +181,7 @@ def link_figures(soup: BeautifulSoup, pathto: Callable[[str, bool], str], versio
 def write_figures(folder: Path) -> None:
     """Writes the code and the assets of every figure as scripts, which load from disk as well."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "figures.css").write_text(Figure._css, "utf8")
+    (folder / "figures.css").write_text(COMMENT.sub("", Figure._css), "utf8")
     for name in FIGURE_NAMES:
         figure = figure_class(name)
         (folder / f"{name}.js").write_text(page_script(figure), "utf8")
@@ -293,7 +294,7 @@ def slim(css: str, words: set[str]) -> str:
     """The style sheet without the selectors that ask for a class not among the words."""
     kept = []
     position = 0
-    css = re.sub(r"/\*.*?\*/", "", css, flags=re.DOTALL)
+    css = COMMENT.sub("", css)
     while (opening := css.find("{", position)) >= 0:
         # statements such as @charset stand before a rule and end in a semicolon
         *statements, prelude = css[position:opening].rsplit(";", 1)

@@ -144,7 +144,7 @@ def test_cause_and_effect_in_one_look(open_page, chapter, size):
             figure.get_by_role("button", name="reset", exact=True).click()
             if menu:  # whose choice may reveal other controls
                 choose_other(menu)
-            page.evaluate(TWO_FRAMES)
+            at_rest(figure)
 
         start()
         for menu in [None, *each_visible(figure, "select")]:

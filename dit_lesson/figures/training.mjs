@@ -179,7 +179,10 @@ function live({ files, write, show }) {
   };
   port.onerror = () => hears.error({ message: "the worker could not be started" });
 
-  const hide = () => document.hidden && run?.step < asked && write({ until: run.step });
+  const hide = () => {
+    const step = Math.max(1, run?.step ?? 0); // 0 would begin anew
+    if (document.hidden && state?.until > step) write({ until: step });
+  };
   document.addEventListener("visibilitychange", hide);
 
   return {

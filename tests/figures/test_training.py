@@ -1,5 +1,7 @@
 """The training figure: what Python says of a run before its first step, and the run on the page."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -52,6 +54,13 @@ def press(figure, name):
     figure.get_by_role("button", name=name, exact=True).click()
 
 
+def set_off(figure):
+    """A run under way: its first steps are done."""
+    press(figure, "train it here")
+    curve = figure.locator(".dit-title", has_text="of 1000")
+    expect(curve).to_have_text(re.compile("step [1-9]"), timeout=60_000)
+
+
 def losses(figure):
     """The losses in the table, by run."""
     return {name: loss for name, (_, loss) in tables(figure)[0].items()}
@@ -99,8 +108,7 @@ def test_the_gates_move_before_the_shifts_and_scales_of_the_blocks(training):
 
 @pytest.mark.needs_chromium
 def test_a_run_pauses_goes_on_and_begins_anew(training):
-    press(training, "train it here")
-    training.page.wait_for_function("() => / step [1-9]/.test(document.body.innerText)")
+    set_off(training)
     press(training, "pause")
     at_rest(training)
     paused = training.locator(".dit-title", has_text="of 1000").inner_text()
@@ -115,8 +123,7 @@ def test_a_run_pauses_goes_on_and_begins_anew(training):
 
 @pytest.mark.needs_chromium
 def test_a_page_in_the_background_rests(training):
-    press(training, "train it here")
-    training.page.wait_for_function("() => / step [1-9]/.test(document.body.innerText)")
+    set_off(training)
     training.page.evaluate(
         """() => {
           Object.defineProperty(document, "hidden", { value: true });

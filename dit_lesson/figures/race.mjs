@@ -137,7 +137,7 @@ export default ui.figure({
   controls: {
     race: ui.menu({ label: "race" }),
     measure: ui.menu({ label: "measure" }),
-    rival: ui.menu({ label: "compared with", text: (row) => `row ${row + 1}` }),
+    rival: ui.menu({ label: "compared with", text: (row, state) => name(state, row) }),
   },
   opening: "Three seeds of each design. Take one away, or add one, and see which order stays.",
   presets: [
@@ -170,8 +170,8 @@ export default ui.figure({
     );
     return `Best first: ${list}. Less ${name(state, state.rival)}: ${said.join(", ")}.`;
   },
-  note: "A shape is a seed. Pink: one standard error to both sides of the mean; thin grey below: " +
-    "the same, had the seeds not been paired. A click on a row compares with it.",
+  note: "A shape is a seed. Thick bar: one standard error to both sides of the mean; thin bar " +
+    "below: the same, had the seeds not been paired. A click on a row compares with it.",
   table: (state, { values, means, errors, gaps, paired }) => ({
     caption: `${state.measure}, ${values[0].length} seeds`,
     columns: ["entrant", "mean", "standard error", "difference", "its standard error"],

@@ -34,6 +34,14 @@ MEASURES = {
 }
 
 
+def spelled(entrants: tuple[str, ...]) -> list[str]:
+    """The names of entrants as the book spells them."""
+    return [
+        entrant.replace("adaln", "adaLN").replace("-zero", "-Zero").replace("xavier", "Xavier")
+        for entrant in entrants
+    ]
+
+
 def measured(run: dict[str, Any]) -> dict[str, float]:
     """All `MEASURES` of a run."""
     by_t = dict(zip((f"loss at t = {t}" for t in TIMES), run["loss"], strict=True))
@@ -89,7 +97,7 @@ class RaceFigure(Figure):
         """All results, and who runs in which race."""
         return {
             "results": results(),
-            "entrants": {race: list(entrants) for race, (_, _, entrants) in RACES.items()},
+            "entrants": {race: spelled(entrants) for race, (_, _, entrants) in RACES.items()},
             "signs": MEASURES,
         }
 
@@ -110,7 +118,7 @@ class RaceFigure(Figure):
 
     def summary(self) -> str:
         """The order by means, and how many gaps are larger than two standard errors."""
-        now, (_, _, entrants) = self.stages(), RACES[self.race]
+        now, entrants = self.stages(), spelled(RACES[self.race][-1])
         order = np.argsort(MEASURES[self.measure] * now["means"], kind="stable")
         names = ", ".join(f"{entrants[i]} {now['means'][i]:.3f}" for i in order)
         clear = int((np.abs(now["gaps"]) > 2 * now["paired"]).sum()) if len(now["paired"]) else 0
@@ -121,7 +129,7 @@ class RaceFigure(Figure):
 
     def picture(self) -> matplotlib.figure.Figure:
         """Values on the left, differences on the right, a row for each entrant."""
-        now, (_, _, entrants) = self.stages(), RACES[self.race]
+        now, entrants = self.stages(), spelled(RACES[self.race][-1])
         figure, (left, right) = plt.subplots(1, 2, figsize=(plots.WIDTH, 2.6), sharey=True)
         plt.close(figure)
         for axes, values, means, errors in (

@@ -55,5 +55,7 @@ def test_page_equals_python(open_page):
         assert list(table_rows(figure).values()) == [
             pytest.approx(list(row)) for row in np.transpose(columns)
         ]
+    names = ["adaLN", "adaLN, zero start", "gates, Xavier start", "adaLN-Zero"]
+    expect(figure.get_by_label("compared with", exact=True).locator("option")).to_have_text(names)
     said = expect(figure.get_by_role("status").last)
     said.to_contain_text(f"{now['means'].min():.0f}")

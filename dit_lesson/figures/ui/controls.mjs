@@ -43,17 +43,17 @@ export function slider({ label, symbol = "", role = "data", step = 1, when = () 
   };
 }
 
-// A menu of what Python allows; `text` says what an option is called.
+// A menu of what Python allows; `text` says what an option is called in this state.
 /**
- * @type {(options: { label: string, role?: string, text?: (value: any) => string, when?: When })
- *   => Part}
+ * @type {(options: { label: string, role?: string, text?: (value: any, state: any) => string,
+ *   when?: When }) => Part}
  */
 export function menu({ label, role = "data", text = String, when = () => true }) {
   return ({ name, domain, write }) => {
     const id = freshId(name);
     const { options, min, max } = domain;
     const values = options ?? Array.from({ length: max - min + 1 }, (_, i) => min + i);
-    const list = values.map((value) => h("option", { value: JSON.stringify(value) }, text(value)));
+    const list = values.map((value) => h("option", { value: JSON.stringify(value) }));
     const select = h("select", { id }, ...list);
     select.addEventListener("change", () => write({ [name]: JSON.parse(select.value) }));
     const element = h(
@@ -64,6 +64,10 @@ export function menu({ label, role = "data", text = String, when = () => true })
     );
     const draw = (state) => {
       reveal(element, when(state));
+      list.forEach((option, i) => {
+        const called = text(values[i], state);
+        if (option.textContent !== called) option.textContent = called;
+      });
       select.value = JSON.stringify(state[name]);
     };
     return { element, draw };

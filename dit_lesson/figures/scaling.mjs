@@ -82,6 +82,30 @@ function mark(context, x, y, p, filled) {
   else context.stroke();
 }
 
+// Writes the names of points above, below, right or left of them, where they hide no point and no
+// other name, and if possible not the line, whose height at x is `line(x)`
+function writeNames({ context, width, height }, points, names, line) {
+  const taken = points.map(([x, y]) => ({ x, y, half: 6 })); // the middle, and half the width
+  points.forEach(([px, py], i) => {
+    if (!names[i]) return;
+    const half = context.measureText(names[i]).width / 2;
+    const [beside, apart] = [half + 9, 13];
+    const places = [[px, py - apart], [px, py + apart], [px + beside, py], [px - beside, py]]
+      .map(([x, y]) => ({ x, y, half }));
+    const free = places.filter(({ x, y }) =>
+      Math.abs(x - width / 2) < width / 2 - half && Math.abs(y - height / 2) < height / 2 - 6 &&
+      taken.every((other) =>
+        Math.abs(x - other.x) >= half + other.half || Math.abs(y - other.y) > 10
+      )
+    );
+    const isOffLine = ({ x, y }) =>
+      [x - half, x + half].every((end) => Math.abs(y - line(end)) > 7);
+    const found = free.find(isOffLine) ?? free[0] ?? places[0];
+    taken.push(found);
+    context.fillText(names[i], found.x, found.y + 4);
+  });
+}
+
 // A picture of points over the common axis: `height(now, i)` of a point and `line(now)`, the
 // heights of the line at the first and the last point, from 0 to 1
 function points({ ticks, height, line, names, ...rest }) {
@@ -106,25 +130,27 @@ function points({ ticks, height, line, names, ...rest }) {
       }
       context.strokeStyle = palette.text;
       context.lineWidth = 1.5;
-      const [low, high] = [now.x.indexOf(Math.min(...now.x)), now.x.indexOf(Math.max(...now.x))];
+      const [low, high] = [Math.min(...now.x), Math.max(...now.x)].map((x) => now.x.indexOf(x));
+      const place = (i, height) => [across(share(now.x, i), width), down(height(now, i))];
+      const [[x0, y0], [x1, y1]] = [place(low, line), place(high, line)];
       context.beginPath();
-      for (const i of [low, high]) {
-        context.lineTo(across(share(now.x, i), width), down(line(now, i)));
-      }
+      context.moveTo(x0, y0);
+      context.lineTo(x1, y1);
       context.stroke();
       context.textAlign = "center";
-      Object.keys(state.models).forEach((name, i) => {
-        const p = patchSize(name);
-        const [x, y] = [across(share(now.x, i), width), down(height(now, i))];
+      const models = Object.keys(state.models);
+      const spots = models.map((_, i) => place(i, height));
+      models.forEach((name, i) => {
         context.fillStyle =
           context.strokeStyle =
             palette[name === state.model ? "condition" : "data"];
-        mark(context, x, y, p, now.used[i]);
-        if (names || name === state.model) {
-          context.fillStyle = palette.text;
-          context.fillText(names ? name.split("/")[0] : name, x, p === 4 ? y + 17 : y - 8);
-        }
+        mark(context, ...spots[i], patchSize(name), now.used[i]);
       });
+      context.fillStyle = palette.text;
+      const said = models.map((name) =>
+        names ? name.split("/")[0] : name === state.model ? name : ""
+      );
+      writeNames(prepared, spots, said, (x) => y0 + ((x - x0) * (y1 - y0)) / (x1 - x0));
     },
   });
 }

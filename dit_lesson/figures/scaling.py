@@ -24,7 +24,8 @@ FITTED = {
     "no XL": "S, B and L only",
     "no p = 8": "p = 4 and 2 only",
 }
-MARKS = {"8": "o", "4": "s", "2": "^"}
+# by patch size, and how a name below is aligned, so that names of near points do not meet
+MARKS = {"8": ("o", "center"), "4": ("s", "right"), "2": ("^", "left")}
 
 
 class ScalingFigure(Figure):
@@ -123,7 +124,7 @@ class ScalingFigure(Figure):
         )
         plt.close(figure)
         fid = 10 ** now["y"]
-        for p, mark in MARKS.items():
+        for p, (mark, align) in MARKS.items():
             for i, name in enumerate(MODELS):
                 if name.endswith(p):
                     colour = plots.COLOURS["condition" if name == self.model else "data"]
@@ -131,11 +132,14 @@ class ScalingFigure(Figure):
                     style = {"color": colour, "markerfacecolor": face, "linestyle": "none"}
                     above.plot(10 ** now["x"][i], fid[i], mark, **style)
                     below.plot(10 ** now["x"][i], now["ratio"][i], mark, **style)
+                    side = 1 if now["ratio"][i] > 1 else -1  # away from the line
                     above.annotate(
                         name,
                         (10 ** now["x"][i], fid[i]),
-                        xytext=(4, 4),
+                        xytext=(0, 6 * side),
                         textcoords="offset points",
+                        ha="center" if side > 0 else align,
+                        va="bottom" if side > 0 else "top",
                     )
         ends = np.array([now["x"].min(), now["x"].max()])
         above.plot(10**ends, 10 ** (now["intercept"] + now["slope"] * ends), color="black", lw=1)
@@ -144,6 +148,6 @@ class ScalingFigure(Figure):
             axes.set(xscale="log", yscale="log")
             axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
             axes.minorticks_off()
-        above.set(ylabel="FID")
+        above.set(ylabel="FID", ylim=(14, 220))
         below.set(ylabel="FID / law", xlabel=self.label(), ylim=(0.4, 2.5))
         return figure

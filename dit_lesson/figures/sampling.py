@@ -10,15 +10,15 @@ import traitlets
 from torch import Tensor
 
 from dit_lesson import plots
-from dit_lesson.autoencoder import Autoencoder
 from dit_lesson.checkpoints import read_card
 from dit_lesson.diffusion import Model, Straight
 from dit_lesson.figures.assets import packed, packed_weights, unpacked
 from dit_lesson.figures.base import Figure
+from dit_lesson.figures.training_assets import decoder, packed_decoder
 from dit_lesson.models import DiT, DiTConfig
 from dit_lesson.sampling import deterministic, guided, heun, walk
 
-DIT, AUTOENCODER = "digits-dit", "autoencoder-4x4x8-decoder"
+DIT = "digits-dit"
 SEEDS, SIDE, PICTURE = 8, 4, 32
 KINDS = ("shift", "scale", "gate")
 BRANCHES = ("attn", "mlp")
@@ -58,12 +58,12 @@ class SamplingFigure(Figure):
     @classmethod
     def assets(cls) -> dict[str, bytes]:
         """The DiT and the decoder in 8 bits, and a noise for each seed."""
-        return {"dit": _dit_bytes(), "decoder": _decoder_bytes(), "noise": _noise_bytes()}
+        return {"dit": _dit_bytes(), "decoder": packed_decoder(), "noise": _noise_bytes()}
 
     @torch.no_grad()
     def stages(self) -> dict[str, Any]:
         """By step the digit that the model sees, and the size of each vector; the painted digit."""
-        model, decoder = _dit(), _decoder()
+        model = _dit()
         seen: list[Tensor] = []
         sizes: list[list[float]] = []
 
@@ -84,7 +84,7 @@ class SamplingFigure(Figure):
             noise = unpacked(_noise_bytes())["noise"][self.seed].reshape(1, 8, SIDE, SIDE)
             *_, latent = walk(watched, noise, PATH, self.steps, step, "velocity")
         calls = 2 if self.sampler == "Heun" else 1
-        pictures = decoder.from_latents(torch.cat([*seen[::calls], latent])).numpy()
+        pictures = decoder().from_latents(torch.cat([*seen[::calls], latent])).numpy()
         return {
             "times": PATH.times(self.steps)[:-1].numpy(),
             "seen": pictures[:-1].reshape(self.steps, PICTURE * PICTURE),
@@ -181,11 +181,6 @@ def _dit_bytes() -> bytes:
 
 
 @cache
-def _decoder_bytes() -> bytes:
-    return packed_weights(AUTOENCODER, lambda name: not name.startswith("encoder"), bits=8)
-
-
-@cache
 def _noise_bytes() -> bytes:
     generator = torch.Generator().manual_seed(0)
     return packed({"noise": torch.randn(SEEDS, 8 * SIDE * SIDE, generator=generator)})
@@ -197,10 +192,3 @@ def _dit() -> DiT:
     model = DiT(DiTConfig(**read_card(DIT)["arguments"])).double().eval()
     model.load_state_dict(unpacked(_dit_bytes()))
     return model.requires_grad_(False)
-
-
-@cache
-def _decoder() -> Autoencoder:
-    autoencoder = Autoencoder(downsample=8).double()
-    autoencoder.load_state_dict(unpacked(_decoder_bytes()), strict=False)
-    return autoencoder.requires_grad_(False)

@@ -1,12 +1,14 @@
 """What a DiT in the page learns from, and what makes its latents visible, packed for the page."""
 
+from functools import cache
+
 import numpy as np
 import torch
 
 from dit_lesson.autoencoder import Autoencoder
 from dit_lesson.checkpoints import load_weights
 from dit_lesson.data import load_digits, scale_digits
-from dit_lesson.figures.assets import packed, packed_weights
+from dit_lesson.figures.assets import packed, packed_weights, unpacked
 
 AUTOENCODER = "autoencoder-4x4x8-decoder"
 PER_CLASS = 360  # all but those on which the book's settings are chosen
@@ -26,6 +28,15 @@ def packed_latents(per_class: int = PER_CLASS) -> bytes:
     return packed({"latents": latents, "labels": torch.tensor(labels[chosen].astype(np.uint8))}, 4)
 
 
+@cache
 def packed_decoder() -> bytes:
     """The autoencoder's decoder in 8 bits, with the mean and the size of its latents."""
     return packed_weights(AUTOENCODER, lambda name: not name.startswith("encoder"), bits=8)
+
+
+@cache
+def decoder() -> Autoencoder:
+    """An autoencoder whose decoder is that of the page, in double precision; the rest is not."""
+    autoencoder = Autoencoder(downsample=8).double()
+    autoencoder.load_state_dict(unpacked(packed_decoder()), strict=False)
+    return autoencoder.requires_grad_(False)

@@ -10,13 +10,11 @@ import torch
 import traitlets
 
 from dit_lesson import plots
-from dit_lesson.autoencoder import Autoencoder
-from dit_lesson.checkpoints import load_model, load_weights
 from dit_lesson.experiments import read_result
 from dit_lesson.experiments.words import COLUMNS, MOST, NAMES, ROWS, SHOWN, SLANTS, TIMES
-from dit_lesson.figures.assets import packed, unpacked
+from dit_lesson.figures.assets import packed
 from dit_lesson.figures.base import Figure
-from dit_lesson.figures.training_assets import AUTOENCODER, packed_decoder
+from dit_lesson.figures.training_assets import decoder, packed_decoder
 
 LATENT = 8 * ROWS * COLUMNS
 TELLING = 4  # words: all but left-of
@@ -31,14 +29,6 @@ def painted() -> torch.Tensor:
     runs = read_result("words-canvases")["runs"]
     content = b"".join(base64.b64decode(run["canvases"]) for run in runs)
     return torch.frombuffer(bytearray(content), dtype=torch.uint8).view(-1, 320)
-
-
-@cache
-def decoder() -> Autoencoder:
-    """The autoencoder with its decoder rounded for the page, in double precision."""
-    trained = load_model(AUTOENCODER).double()
-    trained.load_state_dict(load_weights(AUTOENCODER) | unpacked(packed_decoder()))
-    return trained
 
 
 class WordsFigure(Figure):

@@ -6,7 +6,10 @@ from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import numpy as np
 from playwright.sync_api import Browser, Locator, Page, Route, expect
+
+from dit_lesson.figures.base import Figure
 
 BOOK = Path(__file__).parents[1] / "_build" / "html"
 ARGUMENTS = (
@@ -134,6 +137,14 @@ def tables(figure: Locator) -> list[dict[str, list[float]]]:
             [row.querySelector("th").textContent,
              [...row.querySelectorAll("data")].map((d) => Number(d.value))])))"""
     )
+
+
+def shows(figure: Locator, python: Figure, names: tuple[str, ...], atol: float) -> None:
+    """Its tables hold these stages of the Python figure, and its sentence is the summary."""
+    now = python.stages()
+    for rows, name in zip(tables(figure), names, strict=True):
+        np.testing.assert_allclose(list(rows.values()), now[name], rtol=0, atol=atol)
+    expect(figure.get_by_role("status").last).to_have_text(python.summary())
 
 
 def table_rows(figure: Locator) -> dict[str, list[float]]:

@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from playwright.sync_api import expect
 
 from dit_lesson.checkpoints import load_model
 from dit_lesson.figures import samples
 from dit_lesson.figures.latent_space import LatentSpaceFigure, greyness
-from tests.browser import control, live_figures, tables
+from tests.browser import control, live_figures, shows
 
 
 def test_the_weights_of_the_page_are_those_that_ship():
@@ -46,11 +45,7 @@ def figure(open_page):
 
 
 def compare(figure, traits):
-    python = LatentSpaceFigure(**traits)
-    latent, decoded = (list(rows.values()) for rows in tables(figure))
-    np.testing.assert_allclose(latent, python.stages()["latent"], rtol=0, atol=1e-9)
-    np.testing.assert_allclose(decoded, python.stages()["decoded"], rtol=0, atol=1e-9)
-    expect(figure.get_by_role("status").last).to_have_text(python.summary())
+    shows(figure, LatentSpaceFigure(**traits), ("latent", "decoded"), atol=1e-9)
 
 
 @pytest.mark.needs_chromium

@@ -3,13 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from playwright.sync_api import expect
 
 from dit_lesson.checkpoints import load_model
 from dit_lesson.evaluation import accuracy
 from dit_lesson.figures import sampling
 from dit_lesson.figures.sampling import SamplingFigure
-from tests.browser import live_figures, tables
+from tests.browser import live_figures, shows
 
 
 def painted(**traits):
@@ -63,11 +62,7 @@ def test_watching_leaves_the_model_as_it_was():
 
 
 def compare(figure, traits):
-    python = SamplingFigure(**traits)
-    sizes, pixels = (list(rows.values()) for rows in tables(figure))
-    np.testing.assert_allclose(sizes, python.stages()["sizes"], rtol=0, atol=1e-4)
-    np.testing.assert_allclose(pixels, python.stages()["painted"], rtol=0, atol=1e-4)
-    expect(figure.get_by_role("status").last).to_have_text(python.summary())
+    shows(figure, SamplingFigure(**traits), ("sizes", "painted"), atol=1e-4)
 
 
 @pytest.mark.needs_chromium

@@ -46,15 +46,8 @@ def check_pool(table: np.ndarray, y: np.ndarray) -> np.ndarray:
     return table[y].mean(axis=1)
 
 
-def _joint(
-    qx: np.ndarray,
-    kx: np.ndarray,
-    vx: np.ndarray,
-    qw: np.ndarray,
-    kw: np.ndarray,
-    vw: np.ndarray,
-    divisor: float = 2,
-) -> np.ndarray:
+def _joint(*given: np.ndarray, divisor: float = 2) -> np.ndarray:
+    qx, kx, vx, qw, kw, vw = given
     scores = np.concatenate([qx, qw]) @ np.concatenate([kx, kw]).T / divisor
     return softmax(scores) @ np.concatenate([vx, vw])
 
@@ -91,11 +84,11 @@ def _attend(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> np.ndarray:
             )
         ),
         "The division by the root of the width is missing.": (
-            lambda qx, kx, vx, qw, kw, vw: _joint(qx, kx, vx, qw, kw, vw, 1)
+            lambda qx, kx, vx, qw, kw, vw: _joint(qx, kx, vx, qw, kw, vw, divisor=1)
         ),
         "It divides by the root of the number of tokens: take the width of a query.": (
             lambda qx, kx, vx, qw, kw, vw: _joint(
-                qx, kx, vx, qw, kw, vw, (len(qx) + len(qw)) ** 0.5
+                qx, kx, vx, qw, kw, vw, divisor=(len(qx) + len(qw)) ** 0.5
             )
         ),
         "The words come first: the image tokens are asked for before the words.": (

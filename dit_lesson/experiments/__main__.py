@@ -12,9 +12,12 @@ from dit_lesson.experiments import (
     conditions,
     guidance,
     knobs,
+    masking,
+    omni,
     race,
     scaling,
     spiral,
+    streaming,
     successors,
     words,
 )
@@ -30,6 +33,9 @@ COMPARISONS = (
     | guidance.GUIDANCE
     | successors.SUCCESSOR_COMPARISONS
     | words.WORDS_COMPARISONS
+    | masking.MASKING_COMPARISONS
+    | streaming.STREAMING_COMPARISONS
+    | omni.OMNI_COMPARISONS
 )
 
 

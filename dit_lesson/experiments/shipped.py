@@ -21,6 +21,8 @@ from dit_lesson.experiments.conditions import (
     losses_by_time,
     small_dit_data,
 )
+from dit_lesson.experiments.masking import RECIPE as MASKING_RECIPE
+from dit_lesson.experiments.masking import masked_metrics, ship_masked
 from dit_lesson.experiments.recipes import (
     AUTOENCODER_RECIPE,
     CAPTION_DIT,
@@ -252,6 +254,7 @@ SHIPPED = {
     ),
     "noise-dit": Shipped(NOISE_DIT_RECIPE, _noise_dit, _noise_dit_metrics),
     "digits-dit": Shipped(DIGITS_DIT_RECIPE, _digits_dit, _digits_dit_metrics),
+    "masked-dit": Shipped(MASKING_RECIPE, ship_masked, masked_metrics),
     **{
         name: Shipped(WORDS_RECIPE, partial(ship_words, way=way), words_metrics)
         for way, name in SHOWN.items()

@@ -270,14 +270,18 @@ def halves(z: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def seen(z: Tensor) -> Tensor:
-    """What the judge and the rule of slants see in a canvas: (B, 4), as `asked_for` has it."""
-    pictures = halves(z).flatten(0, 1)
+def read(pictures: Tensor) -> Tensor:
+    """Slant and name of pictures (B, 1, 32, 32), by the rule of slants and the judge: (B, 2)."""
     names = judge()(pictures).argmax(dim=1)
     ink = ((pictures[:, 0, 2:-2, 2:-2].clamp(-1, 1) + 1) * 127.5).round().byte().numpy()
-    ink[:, 14, 14] = ink[:, 14, 14].clip(1)  # an empty half is upright
+    ink[:, 14, 14] = ink[:, 14, 14].clip(1)  # an empty picture is upright
     slants = torch.from_numpy(slant(ink) >= TILTED).long()
-    return torch.stack([slants, names], dim=1).reshape(-1, 4)
+    return torch.stack([slants, names], dim=1)
+
+
+def seen(z: Tensor) -> Tensor:
+    """What is read in a canvas: (B, 4), as `asked_for` has it."""
+    return read(halves(z).flatten(0, 1)).reshape(-1, 4)
 
 
 def binding(seen: Tensor, asked: Asked) -> dict[str, float]:

@@ -1,5 +1,6 @@
 // Chapter 14's figure: the trained DiT paints a digit in the page, and may be overruled on the way.
 import { Arena } from "./core/arena.mjs";
+import { tensors } from "./core/checkpoints.mjs";
 import { Decoder } from "./core/decoder.mjs";
 import { DiT } from "./core/dit.mjs";
 import { guided, TIME_SCALE, timesOf, walk } from "./core/flow.mjs";
@@ -22,18 +23,6 @@ function open({ dit, decoder }) {
     opened.set(dit, { model, pictures });
   }
   return opened.get(dit);
-}
-
-// Rows of numbers as the engine takes them; a convolution's row holds 3 x 3 numbers a channel
-function tensors(weights) {
-  return Object.fromEntries(
-    Object.entries(weights).map(([name, rows]) => {
-      if (rows instanceof Float32Array) return [name, { shape: [rows.length], data: rows }];
-      const data = new Float32Array(rows.length * rows[0].length);
-      rows.forEach((row, i) => data.set(row, i * row.length));
-      return [name, { shape: [rows.length, rows[0].length / 9], data }];
-    }),
-  );
 }
 
 // Whether the gates of a branch are held at 0

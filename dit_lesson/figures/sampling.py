@@ -10,12 +10,11 @@ import traitlets
 from torch import Tensor
 
 from dit_lesson import plots
-from dit_lesson.checkpoints import read_card
 from dit_lesson.diffusion import Model, Straight
-from dit_lesson.figures.assets import packed, packed_weights, unpacked
+from dit_lesson.figures.assets import packed, unpacked
 from dit_lesson.figures.base import Figure
-from dit_lesson.figures.training_assets import decoder, packed_decoder
-from dit_lesson.models import DiT, DiTConfig
+from dit_lesson.figures.training_assets import decoder, dit, packed_decoder, packed_dit
+from dit_lesson.models import DiT
 from dit_lesson.sampling import deterministic, guided, heun, walk
 
 DIT = "digits-dit"
@@ -58,12 +57,12 @@ class SamplingFigure(Figure):
     @classmethod
     def assets(cls) -> dict[str, bytes]:
         """The DiT and the decoder in 8 bits, and a noise for each seed."""
-        return {"dit": _dit_bytes(), "decoder": packed_decoder(), "noise": _noise_bytes()}
+        return {"dit": packed_dit(DIT), "decoder": packed_decoder(), "noise": _noise_bytes()}
 
     @torch.no_grad()
     def stages(self) -> dict[str, Any]:
         """By step the digit that the model sees, and the size of each vector; the painted digit."""
-        model = _dit()
+        model = dit(DIT)
         seen: list[Tensor] = []
         sizes: list[list[float]] = []
 
@@ -176,19 +175,6 @@ class _Watch:
 
 
 @cache
-def _dit_bytes() -> bytes:
-    return packed_weights(DIT, bits=8)
-
-
-@cache
 def _noise_bytes() -> bytes:
     generator = torch.Generator().manual_seed(0)
     return packed({"noise": torch.randn(SEEDS, 8 * SIDE * SIDE, generator=generator)})
-
-
-@cache
-def _dit() -> DiT:
-    """The DiT as the page has it: weights of 8 bits."""
-    model = DiT(DiTConfig(**read_card(DIT)["arguments"])).double().eval()
-    model.load_state_dict(unpacked(_dit_bytes()))
-    return model.requires_grad_(False)

@@ -1,4 +1,4 @@
-"""What a DiT in the page learns from, and what makes its latents visible, packed for the page."""
+"""What a DiT in the page learns from, its weights, and what makes latents visible: packed."""
 
 from functools import cache
 
@@ -6,9 +6,10 @@ import numpy as np
 import torch
 
 from dit_lesson.autoencoder import Autoencoder
-from dit_lesson.checkpoints import load_weights
+from dit_lesson.checkpoints import load_weights, read_card
 from dit_lesson.data import load_digits, scale_digits
 from dit_lesson.figures.assets import packed, packed_weights, unpacked
+from dit_lesson.models import DiT, DiTConfig
 
 AUTOENCODER = "autoencoder-4x4x8-decoder"
 PER_CLASS = 360  # all but those on which the book's settings are chosen
@@ -40,3 +41,17 @@ def decoder() -> Autoencoder:
     autoencoder = Autoencoder(downsample=8).double()
     autoencoder.load_state_dict(unpacked(packed_decoder()), strict=False)
     return autoencoder.requires_grad_(False)
+
+
+@cache
+def packed_dit(name: str) -> bytes:
+    """The weights of a shipped DiT in 8 bits."""
+    return packed_weights(name, bits=8)
+
+
+@cache
+def dit(name: str) -> DiT:
+    """A shipped DiT as the page has it, in double precision."""
+    model = DiT(DiTConfig(**read_card(name)["arguments"])).double().eval()
+    model.load_state_dict(unpacked(packed_dit(name)))
+    return model.requires_grad_(False)

@@ -14,3 +14,16 @@ export function readWeights(bytes) {
     }),
   );
 }
+
+// The same as the engine takes them, flat; a convolution's row holds 3 x 3 numbers a channel
+/** @type {(weights: Weights) => Record<string, {shape: number[], data: Float32Array}>} */
+export function tensors(weights) {
+  return Object.fromEntries(
+    Object.entries(weights).map(([name, rows]) => {
+      if (rows instanceof Float32Array) return [name, { shape: [rows.length], data: rows }];
+      const data = new Float32Array(rows.length * rows[0].length);
+      rows.forEach((row, i) => data.set(row, i * row.length));
+      return [name, { shape: [rows.length, rows[0].length / 9], data }];
+    }),
+  );
+}

@@ -1,0 +1,237 @@
+// Chapter 19's figure: one digit painted twice in the page, by masks and by noise, step by step.
+import { Arena } from "./core/arena.mjs";
+import { mean } from "./core/arrays.mjs";
+import { tensors } from "./core/checkpoints.mjs";
+import { rowsOf } from "./core/data.mjs";
+import { Decoder } from "./core/decoder.mjs";
+import { DiT } from "./core/dit.mjs";
+import { guided, walk } from "./core/flow.mjs";
+import * as ui from "./ui.mjs";
+
+const [SIDE, PICTURE, CHANNELS, NULL_CLASS] = [4, 32, 8, 10];
+const PLACES = SIDE * SIDE;
+
+// The models and the decoder of a figure's assets, opened once
+const opened = new WeakMap();
+function open({ masked, dit, decoder, codes }) {
+  if (!opened.has(dit)) {
+    const arena = Arena.now();
+    const model = (weights, config) => {
+      const made = new DiT(arena, config, { capacity: 2 }); // guidance asks twice
+      made.load(tensors(weights));
+      return made;
+    };
+    opened.set(dit, {
+      masks: model(masked, { inChannels: codes + 1 }),
+      noise: model(dit, {}),
+      pictures: new Decoder(arena, tensors(decoder), { side: SIDE, capacity: 4 }),
+    });
+  }
+  return opened.get(dit);
+}
+
+// --- masks --------------------------------------------------------------------------------------
+
+// p of every code at a place, from logits (K + 1, 16); the mask itself is never drawn
+function probabilities(logits, place, codes) {
+  const p = Float64Array.from({ length: codes }, (_, k) => logits[k * PLACES + place]);
+  const top = Math.max(...p);
+  let sum = 0;
+  for (let k = 0; k < codes; k += 1) sum += p[k] = Math.exp(p[k] - top);
+  return p.map((value) => value / sum);
+}
+
+// The first code at which the sum of the probabilities passes u
+function draw(p, u) {
+  let sum = 0;
+  for (let k = 0; k < p.length; k += 1) {
+    sum += p[k];
+    if (sum >= u) return k;
+  }
+  return p.length - 1;
+}
+
+// Tokens and, for those that are hidden, p, before every step and after the last, as
+// `masking.unmask` has them
+function unmasked({ digit, guidance, steps, order, seed, codes, drawn }, model) {
+  const answer = guided((x, t, y) => model.forward(x, t, y), [digit], NULL_CLASS, guidance);
+  const path = [];
+  let tokens = new Array(PLACES).fill(codes);
+  for (let step = 0; step < steps; step += 1) {
+    const x = new Float32Array((codes + 1) * PLACES);
+    tokens.forEach((code, place) => x[code * PLACES + place] = 1);
+    const logits = answer(x, new Float32Array(1));
+    const p = tokens.map((_, place) => probabilities(logits, place, codes));
+    path.push({ tokens, p });
+    const found = p.map((q, place) => draw(q, drawn.draws[seed][step * PLACES + place]));
+    const score = (place) =>
+      order === "random" ? drawn.places[seed][step * PLACES + place] : p[place][found[place]];
+    const hidden = Array.from({ length: PLACES }, (_, place) => place)
+      .filter((place) => tokens[place] === codes)
+      .sort((a, b) => score(b) - score(a));
+    const kept = new Set(hidden.slice(0, Math.ceil(hidden.length / (steps - step))));
+    tokens = tokens.map((code, place) => kept.has(place) ? found[place] : code);
+  }
+  return [...path, { tokens, p: [] }];
+}
+
+// --- both ---------------------------------------------------------------------------------------
+
+// A latent (8, 16) of a vector for each place
+function latentOf(vectors) {
+  const z = new Float32Array(CHANNELS * PLACES);
+  vectors.forEach((vector, place) => vector.forEach((v, c) => z[c * PLACES + place] = v));
+  return z;
+}
+
+function meanCode(p, codes) {
+  const sum = new Float64Array(CHANNELS);
+  p.forEach((share, k) => codes[k].forEach((value, c) => sum[c] += share * value));
+  return sum;
+}
+
+export function stages(state) {
+  const { steps, codes, drawn } = state;
+  const step = Math.min(state.at, steps);
+  if (!state.masked || !state.dit || !state.decoder || !drawn) return { step };
+  const { masks, noise, pictures } = open(state);
+  const path = unmasked(state, masks);
+  const { tokens, p } = path[step];
+  const { tokens: before } = path[Math.max(0, step - 1)];
+  const blank = new Float64Array(CHANNELS);
+  const there = tokens.map((code) => drawn.codes[code] ?? blank);
+  const expected = tokens.map((code, place) =>
+    code === codes ? meanCode(p[place], drawn.codes) : drawn.codes[code]
+  );
+
+  const answer = guided(
+    (x, t, y) => noise.forward(x, t, y),
+    [state.digit],
+    NULL_CLASS,
+    state.guidance,
+  );
+  const start = Float32Array.from(drawn.noise[state.seed]);
+  const walked = [...walk(answer, start, 1, { steps })];
+  const latents = [start, ...walked.map(({ x }) => x)];
+  const x = latents[step];
+  const x0 = step < steps ? walked[step].x0 : x;
+  const last = latents[Math.max(0, step - 1)];
+  const moved = Array.from({ length: PLACES }, (_, place) => {
+    const squares = Array.from({ length: CHANNELS }, (_, c) => {
+      const i = c * PLACES + place;
+      return (x[i] - last[i]) ** 2;
+    });
+    return Math.sqrt(mean(squares));
+  });
+
+  const decoded = pictures.decode([...latentOf(there), ...latentOf(expected), ...x, ...x0]);
+  const area = PICTURE * PICTURE;
+  return {
+    step,
+    tokens,
+    pictures: [0, 1, 2, 3].map((i) => rowsOf(decoded.subarray(i * area, (i + 1) * area), PICTURE)),
+    changed: [tokens.map((code, place) => Number(code !== before[place])), moved].map((map) =>
+      rowsOf(map, SIDE)
+    ),
+  };
+}
+
+// Places that are hidden are covered: there is nothing to be seen yet
+function cover({ context, width, height }, tokens, codes, palette) {
+  context.fillStyle = palette.data;
+  tokens.forEach((code, place) => {
+    if (code !== codes) return;
+    const [row, column] = [Math.floor(place / SIDE), place % SIDE];
+    context.fillRect(
+      (column * width) / SIDE + 1,
+      (row * height) / SIDE + 1,
+      width / SIDE - 2,
+      height / SIDE - 2,
+    );
+  });
+}
+
+const hiddenOf = ({ tokens }, codes) => tokens.filter((code) => code === codes).length;
+
+const picture = (i, title) => ui.digit({ title, values: ({ pictures }) => pictures?.[i] });
+const change = (i, title) =>
+  ui.map({
+    title,
+    role: "data",
+
+    limit: 1,
+    values: ({ changed }) => changed?.[i],
+    decorate: (prepared, _, { palette }) => ui.grid(prepared, [SIDE, SIDE], palette.ground, 2),
+  });
+
+export default ui.figure({
+  stages,
+  layout: {
+    narrow: `"m_there m_expected m_changed" auto "n_there n_expected n_changed" auto
+      / repeat(3, minmax(0, 1fr))`,
+    wide: `"m_there m_expected m_changed n_there n_expected n_changed" auto
+      / repeat(6, minmax(0, 1fr))`,
+  },
+  parts: {
+    m_there: ui.digit({
+      title: "masks: there",
+
+      values: ({ pictures }) => pictures?.[0],
+      marks: (_, { tokens }) => [tokens],
+      decorate: (prepared, _, { state, now, palette }) =>
+        cover(prepared, now.tokens, state.codes, palette),
+    }),
+    m_expected: picture(1, "expected"),
+    m_changed: change(0, "last step"),
+    n_there: picture(2, "noise: there"),
+    n_expected: picture(3, "expected"),
+    n_changed: change(1, "last step"),
+  },
+  controls: {
+    at: ui.slider({ label: "step shown" }),
+    steps: ui.menu({ label: "steps" }),
+    order: ui.menu({ label: "order of the masks" }),
+    digit: ui.menu({ label: "digit" }),
+    guidance: ui.slider({ label: "guidance", symbol: "s", step: 0.25 }),
+    seed: ui.menu({ label: "chance" }),
+  },
+  opening: "Six of sixteen steps. Six tokens of the upper digit are final, ten are not there; of " +
+    "the lower digit all are there, and none is final.",
+  presets: [
+    [
+      "before the first step",
+      { at: 0, steps: 16 },
+      "Both models expect nearly the same picture: the average of all digits of this class.",
+    ],
+    [
+      "all at once",
+      { at: 1, steps: 1 },
+      "In one step noise becomes the average, and masks become tokens that know nothing of each other.",
+    ],
+    [
+      "one by one",
+      { at: 16, steps: 16, order: "confidence" },
+      "Sixteen steps: every token was drawn with all those before it in sight.",
+    ],
+    [
+      "without guidance",
+      { at: 16, steps: 16, guidance: 1, order: "random" },
+      "In a random order an early token that does not fit stays, and the others have to live with it.",
+    ],
+  ],
+  sentence(state, { step, tokens, changed }) {
+    const hidden = hiddenOf({ tokens }, state.codes);
+    const moved = mean(changed[1].map((row) => mean(row)));
+    return `A ${state.digit}, step ${step} of ${state.steps}. Masks, ${state.order} order: ` +
+      `${PLACES - hidden} tokens are there and stay, ${hidden} are hidden. Noise: the last step ` +
+      `has moved the 16 tokens by ${ui.format(moved)} on average.`;
+  },
+  note: "The last step: which tokens it has shown, and how far it has moved each (from 0 to 1).",
+  table: (_, { changed = [[], []] }) => ({
+    caption: "What the last step has changed",
+    columns: ["token", "masks", "noise"],
+    rows: changed[0].flatMap((row, y) =>
+      [...row].map((value, x) => [`row ${y}, column ${x}`, value, changed[1][y][x]])
+    ),
+  }),
+});

@@ -115,7 +115,7 @@ export default ui.figure({
       `${ui.format(sum(ledger, "parameters") / 1e6)} million parameters, ` +
       `${ui.format(sum(ledger, "macs") / 1e9)} GMAC for one pass.`;
   },
-  note: "Orange makes scales, shifts and gates; pink are embeddings of the condition and " +
+  note: "Orange makes scales, shifts and gates; purple are embeddings of the condition and " +
     "cross-attention; grey is what every ViT has.",
   table: ({ conditioning }, { ledgers }) => ({
     caption: "parameters in millions, multiply-accumulates in units of 10⁹",

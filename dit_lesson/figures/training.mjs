@@ -9,7 +9,9 @@ import * as ui from "./ui.mjs";
 const DIGITS = Array.from({ length: 10 }, (_, digit) => digit);
 const SIDE = 32;
 const WINDOW = 25; // steps of a mean loss
-const SLOW = 60; // milliseconds a step, with the digits that are drawn on the way
+const SLOW = 100; // milliseconds a step, with the digits that are drawn on the way
+const LONG = 100; // steps: for fewer it is not worth while to take a small model
+const [USUAL, SMALL] = [64, 32]; // widths: where a step is slow, a small model learns
 const KINDS = ["shift", "scale", "gate"];
 const WORDS = {
   conditioning: (design) => design,
@@ -68,6 +70,7 @@ function live({ files, write, show }) {
   let asked = 0; // the last step to which the worker was sent
   let painting; // what the pictures are waited for, as text
   let painted; // the same of the last that came
+  let known = false; // whether this device's pace was measured
 
   const tell = (type, message = {}) => port.postMessage({ type, ...message });
   const open = (message) =>
@@ -130,7 +133,14 @@ function live({ files, write, show }) {
       run.losses.push(...losses);
       Object.assign(run, { step, vectors: steering });
       const [start, first] = run.since;
-      run.slow ||= step - first > 10 && (performance.now() - start) / (step - first) > SLOW;
+      const pace = (performance.now() - start) / (step - first);
+      if (!known && asked - first > LONG && step - first > 10) {
+        known = true;
+        if (pace > SLOW && state.hidden_size === USUAL) {
+          show({ pace });
+          return write({ hidden_size: SMALL });
+        }
+      }
       look();
     },
     paused: ({ step }) => {
@@ -389,7 +399,7 @@ export default ui.figure({
       "Time and class are two rows to look up: there is no shift, scale or gate to watch.",
     ],
   ],
-  sentence(state, { run, before, busy, failed, parameters, first_loss }) {
+  sentence(state, { run, before, busy, failed, parameters, first_loss, pace }) {
     if (failed) return `The run has ended: ${failed}.`;
     if (!run || (busy && !run.step)) return "The model is being made ready.";
     const where = run.plain
@@ -397,12 +407,11 @@ export default ui.figure({
       : run.onPage
       ? " This browser has no workers, so the page itself trains and may be slow to answer."
       : "";
-    if (busy) {
-      const slow = run.slow && state.hidden_size === 64
-        ? " This device is slow at it: a model of width 32 takes less time."
-        : "";
-      return `The model is in training.${slow}${where}`;
-    }
+    const small = pace && state.hidden_size === SMALL
+      ? ` A step of the model of width ${USUAL} takes ${Math.round(pace)} ms on this device, so ` +
+        `one of width ${SMALL} learns here.`
+      : "";
+    if (busy) return `The model is in training.${small}${where}`;
     if (!run.step) {
       return `${parameters.toLocaleString("en")} parameters, no step yet: the model answers 0, ` +
         `and its loss is ${ui.format(first_loss)}.${where}`;

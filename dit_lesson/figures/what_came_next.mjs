@@ -158,7 +158,7 @@ export default ui.figure({
       millions(whole(now.right))
     } million, ${share(now.right)}.`,
   note:
-    "Orange makes shifts, scales and gates; dark is attention, light the MLP. Pink is the condition.",
+    "Orange makes shifts, scales and gates; dark is attention, light the MLP. Purple is the condition.",
   table: ({ left, right }, now) => ({
     caption: "parameters in millions",
     columns: ["part", `left: ${left}`, `right: ${right}`],

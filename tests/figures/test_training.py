@@ -163,4 +163,6 @@ def test_without_workers_and_webassembly_it_says_so_and_trains(browser, site):
     press(figure, "one step")
     at_rest(figure)
     assert losses(figure)["this run"] == pytest.approx(1.95, abs=0.2)
+    press(figure, "go on")
+    expect(said).to_contain_text("one of width 32 learns here", timeout=60_000)
     page.close()

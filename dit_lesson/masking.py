@@ -121,7 +121,8 @@ def masked_loss(logits: Tensor, tokens: Tensor, hidden: Tensor, t: Tensor | None
     training code of LLaDA (Nie et al. 2025). Flat: Chang et al. 2022 (MaskGIT), equation 1.
     """
     shapes("masked_loss", tokens=(tokens, "B ..."), hidden=(hidden, "B ..."))
-    losses = functional.cross_entropy(logits[:, :-1], tokens, reduction="none") * hidden
+    losses = functional.cross_entropy(logits[:, :-1], tokens, reduction="none")
+    losses = torch.where(hidden, losses, 0.0)
     if t is None:
         return losses.sum() / hidden.sum().clamp(min=1)
     return (losses.flatten(1).mean(dim=1) / t).mean()
@@ -130,6 +131,7 @@ def masked_loss(logits: Tensor, tokens: Tensor, hidden: Tensor, t: Tensor | None
 # --- sampling -----------------------------------------------------------------------------------
 
 
+@torch.no_grad()
 def unmask(
     model: Model, tokens: Tensor, count: int, noise: Tensor, order: Order = "random"
 ) -> Iterator[Tensor]:
@@ -158,25 +160,25 @@ def unmask(
         "unmask: the samples have different numbers of hidden tokens, expected the same",
     )
     require(1 <= steps <= left, f"unmask: noise has {steps} steps, expected from 1 to {left}")
-    with torch.no_grad():
-        for step, (draws, places) in enumerate(noise):
-            p = model(one_hot(tokens, count), torch.zeros(len(tokens)))[:, :-1].softmax(dim=1)
-            # the first code at which the sum of the probabilities passes u
-            drawn = (p.cumsum(dim=1) < draws[:, None]).sum(dim=1).clamp(max=count - 1)
-            score = places if order == "random" else p.gather(1, drawn[:, None])[:, 0]
-            score = torch.where(tokens == count, score, -1).flatten(1)
-            now = -(-left // (steps - step))  # an equal share, rounded up
-            kept = torch.zeros_like(score).scatter(1, score.topk(now).indices, 1).bool()
-            tokens = torch.where(kept.view(tokens.shape), drawn, tokens)
-            left -= now
-            yield tokens
+    for step, (draws, places) in enumerate(noise):
+        p = model(one_hot(tokens, count), torch.zeros(len(tokens)))[:, :-1].softmax(dim=1)
+        # the first code at which the sum of the probabilities passes u
+        drawn = (p.cumsum(dim=1) <= draws[:, None]).sum(dim=1).clamp(max=count - 1)
+        score = places if order == "random" else p.gather(1, drawn[:, None])[:, 0]
+        score = torch.where(tokens == count, score, -1).flatten(1)
+        now = -(-left // (steps - step))  # an equal share, rounded up
+        kept = torch.zeros_like(score).scatter(1, score.topk(now).indices, 1).bool()
+        tokens = torch.where(kept.view(tokens.shape), drawn, tokens)
+        left -= now
+        yield tokens
 
 
 def parallel(joint: Tensor, groups: list[tuple[int, ...]]) -> Tensor:
     r"""$q(x) = \prod_j \prod_{i \in S_j} p(x^i \mid x^{S_1}, \dots, x^{S_{j-1}})$, exactly.
 
     What a perfect model paints that draws the tokens of a group at once: within a group it knows
-    what came before, and nothing of each other. One token a group gives back p.
+    what came before, and nothing of each other. One token a group gives back p. After a context
+    that p never has, it draws evenly.
 
     Args:
         joint: p, (K, ..., K), one axis a token, sums to 1.
@@ -198,6 +200,7 @@ def parallel(joint: Tensor, groups: list[tuple[int, ...]]) -> Tensor:
 
     for group in groups:
         for token in group:
-            q = q * (share(known | {token}) / share(known)).nan_to_num()
+            before, after = share(known), share(known | {token})
+            q = q * torch.where(before > 0, after / before, 1 / joint.shape[token])
         known |= set(group)
     return q

@@ -29,6 +29,7 @@ Denoiser = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor | None]]
 Step = Callable[[Denoiser, Tensor, Tensor, Tensor, Path], Tensor]
 
 
+@torch.no_grad()
 def walk(
     model: Model,
     noise: Tensor,
@@ -69,12 +70,11 @@ def walk(
         shapes("walk", x=(x, "B ..."), answer=(answer, "B ..."))
         return *data_and_noise(answer, x, t, path, predicts), share
 
-    with torch.no_grad():
-        x = noise
-        for t, s in zip(times[:-1], times[1:], strict=True):
-            t, s = (time.to(noise.device).expand(len(x)) for time in (t, s))
-            x = (step or deterministic)(denoise, x, t, s, path)
-            yield x
+    x = noise
+    for t, s in zip(times[:-1], times[1:], strict=True):
+        t, s = (time.to(noise.device).expand(len(x)) for time in (t, s))
+        x = (step or deterministic)(denoise, x, t, s, path)
+        yield x
 
 
 def sample(

@@ -19,6 +19,7 @@ DECLARED = re.compile(
 )
 # a comment that has its lines for itself: readers of the source have it, pages need not load it
 COMMENT = re.compile(r"^ *(?://.*|/\*\*(?:.|\n)*?\*/)\n", re.MULTILINE)
+INDENT = re.compile(r"^ +", re.MULTILINE)
 DYNAMIC = re.compile(r"\bimport\s*[(.]")
 
 
@@ -85,4 +86,4 @@ def link(entry: str, folder: Path) -> str:
 
     body, _ = convert(entry, root / "entry.mjs", inner=False)
     blocks = [f'modules["{name(p)}"] = (() => {{\n{code}}})();\n' for p, code in finished.items()]
-    return "".join(["const modules = {};\n", *blocks, body])
+    return INDENT.sub("", "".join(["const modules = {};\n", *blocks, body]))

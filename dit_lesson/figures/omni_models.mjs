@@ -10,6 +10,7 @@ import * as ui from "./ui.mjs";
 
 const [SIDE, PICTURE, CHANNELS, NULL_CLASS] = [4, 32, 8, 10];
 const PLACES = SIDE * SIDE;
+const MOST = 0.5; // a move of full colour
 
 // The models and the decoder of a figure's assets, opened once
 const opened = new WeakMap();
@@ -46,7 +47,7 @@ function draw(p, u) {
   let sum = 0;
   for (let k = 0; k < p.length; k += 1) {
     sum += p[k];
-    if (sum >= u) return k;
+    if (sum > u) return k;
   }
   return p.length - 1;
 }
@@ -151,6 +152,7 @@ function cover({ context, width, height }, tokens, codes, palette) {
   });
 }
 
+const columns = (count) => "minmax(0, 1fr) ".repeat(count);
 const hiddenOf = ({ tokens }, codes) => tokens.filter((code) => code === codes).length;
 
 const picture = (i, title) => ui.digit({ title, values: ({ pictures }) => pictures?.[i] });
@@ -159,7 +161,7 @@ const change = (i, title) =>
     title,
     role: "data",
 
-    limit: 1,
+    limit: MOST,
     values: ({ changed }) => changed?.[i],
     decorate: (prepared, _, { palette }) => ui.grid(prepared, [SIDE, SIDE], palette.ground, 2),
   });
@@ -168,14 +170,13 @@ export default ui.figure({
   stages,
   layout: {
     narrow: `"m_there m_expected m_changed" auto "n_there n_expected n_changed" auto
-      / repeat(3, minmax(0, 1fr))`,
+      "legend legend legend" auto / ${columns(3)}`,
     wide: `"m_there m_expected m_changed n_there n_expected n_changed" auto
-      / repeat(6, minmax(0, 1fr))`,
+      ". . legend legend legend legend" auto / ${columns(6)}`,
   },
   parts: {
     m_there: ui.digit({
       title: "masks: there",
-
       values: ({ pictures }) => pictures?.[0],
       marks: (_, { tokens }) => [tokens],
       decorate: (prepared, _, { state, now, palette }) =>
@@ -186,17 +187,24 @@ export default ui.figure({
     n_there: picture(2, "noise: there"),
     n_expected: picture(3, "expected"),
     n_changed: change(1, "last step"),
+    legend: ui.legend({
+      kind: "share",
+      label: "last step: token shown, or moved by",
+      low: "0",
+      high: String(MOST),
+    }),
   },
   controls: {
     at: ui.slider({ label: "step shown" }),
     steps: ui.menu({ label: "steps" }),
-    order: ui.menu({ label: "order of the masks" }),
+    order: ui.menu({ label: "order" }),
     digit: ui.menu({ label: "digit" }),
     guidance: ui.slider({ label: "guidance", symbol: "s", step: 0.25 }),
     seed: ui.menu({ label: "chance" }),
   },
-  opening: "Six of sixteen steps. Six tokens of the upper digit are final, ten are not there; of " +
-    "the lower digit all are there, and none is final.",
+  opening:
+    "Six of sixteen steps. With masks six tokens are final and ten are not there; with noise " +
+    "all are there, and none is final.",
   presets: [
     [
       "before the first step",
@@ -226,7 +234,6 @@ export default ui.figure({
       `${PLACES - hidden} tokens are there and stay, ${hidden} are hidden. Noise: the last step ` +
       `has moved the 16 tokens by ${ui.format(moved)} on average.`;
   },
-  note: "The last step: which tokens it has shown, and how far it has moved each (from 0 to 1).",
   table: (_, { changed = [[], []] }) => ({
     caption: "What the last step has changed",
     columns: ["token", "masks", "noise"],

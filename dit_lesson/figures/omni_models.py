@@ -24,9 +24,9 @@ class OmniModelsFigure(Figure):
     """One digit in ``steps`` by a masked model and by a DiT; ``at`` is the step that is shown."""
 
     caption: ClassVar[str] = (
-        "One digit, painted twice by the same class of model. Above, tokens are hidden and shown; "
-        "below, numbers are noisy and cleaned. On the left what is there, in the middle the mean "
-        "of what the model expects, on the right the tokens that the last step has changed."
+        "One digit, painted twice by the same class of model: once its tokens are hidden and "
+        "shown, once its numbers are noisy and cleaned. Of each you see what is there, the mean of "
+        "what the model expects, and the tokens that the last step has changed."
     )
 
     digit = traitlets.Int(5, min=0, max=9)

@@ -10,6 +10,7 @@ import * as ui from "./ui.mjs";
 
 const [SIDE, PICTURE, CHANNELS, NULL_CLASS] = [4, 32, 8, 10];
 const PLACES = SIDE * SIDE;
+const SAYS = 5; // codes that the model holds likeliest
 const MOST = 0.5; // a move of full colour
 
 // The models and the decoder of a figure's assets, opened once
@@ -25,7 +26,7 @@ function open({ masked, dit, decoder, codes }) {
     opened.set(dit, {
       masks: model(masked, { inChannels: codes + 1 }),
       noise: model(dit, {}),
-      pictures: new Decoder(arena, tensors(decoder), { side: SIDE, capacity: 4 }),
+      pictures: new Decoder(arena, tensors(decoder), { side: SIDE, capacity: 4 + SAYS }),
     });
   }
   return opened.get(dit);
@@ -52,10 +53,17 @@ function draw(p, u) {
   return p.length - 1;
 }
 
+// The steps of the walk, and the one that is shown; by hand a step shows one token
+const walked = ({ order, chosen, steps, at }) =>
+  order === "by hand" ? [PLACES, chosen.length] : [steps, Math.min(at, steps)];
+
 // Tokens and, for those that are hidden, p, before every step and after the last, as
 // `masking.unmask` has them
-function unmasked({ digit, guidance, steps, order, seed, codes, drawn }, model) {
+function unmasked(state, model) {
+  const { digit, guidance, order, chosen, seed, codes, drawn } = state;
+  const [steps] = walked(state);
   const answer = guided((x, t, y) => model.forward(x, t, y), [digit], NULL_CLASS, guidance);
+  const byHand = new Map(chosen.map((place, i) => [place, -i]));
   const path = [];
   let tokens = new Array(PLACES).fill(codes);
   for (let step = 0; step < steps; step += 1) {
@@ -66,15 +74,20 @@ function unmasked({ digit, guidance, steps, order, seed, codes, drawn }, model) 
     path.push({ tokens, p });
     const found = p.map((q, place) => draw(q, drawn.draws[seed][step * PLACES + place]));
     const score = (place) =>
-      order === "random" ? drawn.places[seed][step * PLACES + place] : p[place][found[place]];
-    const hidden = Array.from({ length: PLACES }, (_, place) => place)
-      .filter((place) => tokens[place] === codes)
-      .sort((a, b) => score(b) - score(a));
+      ({
+        random: () => drawn.places[seed][step * PLACES + place],
+        confidence: () => p[place][found[place]],
+        "by hand": () => byHand.get(place) ?? -PLACES - place,
+      })[order]();
+    const hidden = placesOf(tokens, (code) => code === codes).sort((a, b) => score(b) - score(a));
     const kept = new Set(hidden.slice(0, Math.ceil(hidden.length / (steps - step))));
     tokens = tokens.map((code, place) => kept.has(place) ? found[place] : code);
   }
   return [...path, { tokens, p: [] }];
 }
+
+const placesOf = (tokens, is) =>
+  Array.from(tokens, (_, place) => place).filter((place) => is(tokens[place], place));
 
 // --- both ---------------------------------------------------------------------------------------
 
@@ -91,9 +104,19 @@ function meanCode(p, codes) {
   return sum;
 }
 
+// The hidden token that the model is asked about, its likeliest codes, and their shares
+function asking({ place, codes }, { tokens, p }) {
+  const hidden = placesOf(tokens, (code) => code === codes);
+  if (!hidden.length) return { asked: -1, best: [], likeliest: new Array(SAYS).fill(0) };
+  const asked = hidden.find((other) => other >= place) ?? hidden[0];
+  const shares = p[asked];
+  const best = Array.from(shares, (_, k) => k).sort((a, b) => shares[b] - shares[a]).slice(0, SAYS);
+  return { asked, best, likeliest: best.map((k) => shares[k]) };
+}
+
 export function stages(state) {
-  const { steps, codes, drawn } = state;
-  const step = Math.min(state.at, steps);
+  const { codes, drawn } = state;
+  const [steps, step] = walked(state);
   if (!state.masked || !state.dit || !state.decoder || !drawn) return { step };
   const { masks, noise, pictures } = open(state);
   const path = unmasked(state, masks);
@@ -104,6 +127,11 @@ export function stages(state) {
   const expected = tokens.map((code, place) =>
     code === codes ? meanCode(p[place], drawn.codes) : drawn.codes[code]
   );
+  const { asked, best, likeliest } = asking(state, path[step]);
+  const says = Array.from(
+    { length: SAYS },
+    (_, i) => expected.map((vector, place) => place === asked ? drawn.codes[best[i]] : vector),
+  );
 
   const answer = guided(
     (x, t, y) => noise.forward(x, t, y),
@@ -112,10 +140,10 @@ export function stages(state) {
     state.guidance,
   );
   const start = Float32Array.from(drawn.noise[state.seed]);
-  const walked = [...walk(answer, start, 1, { steps })];
-  const latents = [start, ...walked.map(({ x }) => x)];
+  const way = [...walk(answer, start, 1, { steps })];
+  const latents = [start, ...way.map(({ x }) => x)];
   const x = latents[step];
-  const x0 = step < steps ? walked[step].x0 : x;
+  const x0 = step < steps ? way[step].x0 : x;
   const last = latents[Math.max(0, step - 1)];
   const moved = Array.from({ length: PLACES }, (_, place) => {
     const squares = Array.from({ length: CHANNELS }, (_, c) => {
@@ -125,20 +153,34 @@ export function stages(state) {
     return Math.sqrt(mean(squares));
   });
 
-  const decoded = pictures.decode([...latentOf(there), ...latentOf(expected), ...x, ...x0]);
+  const masked = [there, expected].map(latentOf);
+  const all = [...masked, x, x0, ...says.map(latentOf)].flatMap((latent) => [...latent]);
+  const decoded = pictures.decode(all);
   const area = PICTURE * PICTURE;
+  const drawings = Array.from(
+    { length: 4 + SAYS },
+    (_, i) => rowsOf(decoded.subarray(i * area, (i + 1) * area), PICTURE),
+  );
+  const shown = path.slice(1, step + 1).flatMap(({ tokens: now }, i) =>
+    placesOf(now, (code, place) => code !== path[i].tokens[place])
+  );
   return {
     step,
     tokens,
-    pictures: [0, 1, 2, 3].map((i) => rowsOf(decoded.subarray(i * area, (i + 1) * area), PICTURE)),
+    pictures: drawings.slice(0, 4),
     changed: [tokens.map((code, place) => Number(code !== before[place])), moved].map((map) =>
       rowsOf(map, SIDE)
     ),
+    shown,
+    asked,
+    likeliest,
+    says: drawings.slice(4),
   };
 }
 
 // Places that are hidden are covered: there is nothing to be seen yet
-function cover({ context, width, height }, tokens, codes, palette) {
+function cover(prepared, { tokens, asked }, codes, palette) {
+  const { context, width, height } = prepared;
   context.fillStyle = palette.data;
   tokens.forEach((code, place) => {
     if (code !== codes) return;
@@ -150,9 +192,24 @@ function cover({ context, width, height }, tokens, codes, palette) {
       height / SIDE - 2,
     );
   });
+  if (asked < 0) return;
+  const cell = [Math.floor(asked / SIDE), asked % SIDE];
+  ui.frame(prepared, [SIDE, SIDE], cell, palette.condition, 3);
 }
 
+// Pictures beside each other
+const strip = (pictures) =>
+  pictures?.[0].map((_, y) =>
+    Float32Array.from(
+      { length: SAYS * PICTURE },
+      (_, x) => pictures[Math.floor(x / PICTURE)][y][x % PICTURE],
+    )
+  );
+
 const columns = (count) => "minmax(0, 1fr) ".repeat(count);
+// Whether what is there came one by one, so that a walk by hand can go on from it
+const oneByOne = ({ order, steps }) => order === "by hand" || steps === PLACES;
+const byItself = ({ order }) => order !== "by hand";
 const hiddenOf = ({ tokens }, codes) => tokens.filter((code) => code === codes).length;
 
 const picture = (i, title) => ui.digit({ title, values: ({ pictures }) => pictures?.[i] });
@@ -170,33 +227,62 @@ export default ui.figure({
   stages,
   layout: {
     narrow: `"m_there m_expected m_changed" auto "n_there n_expected n_changed" auto
-      "legend legend legend" auto / ${columns(3)}`,
+      "says says says" auto
+      "place show back" auto "legend legend legend" auto / ${columns(3)}`,
     wide: `"m_there m_expected m_changed n_there n_expected n_changed" auto
-      ". . legend legend legend legend" auto / ${columns(6)}`,
+      "says says says says place place" auto "says says says says show back" auto
+      "says says says says legend legend" 1fr
+      / ${columns(6)}`,
   },
   parts: {
     m_there: ui.digit({
       title: "masks: there",
       values: ({ pictures }) => pictures?.[0],
-      marks: (_, { tokens }) => [tokens],
+      marks: (_, { tokens, asked }) => [tokens, asked],
       decorate: (prepared, _, { state, now, palette }) =>
-        cover(prepared, now.tokens, state.codes, palette),
+        cover(prepared, now, state.codes, palette),
+      pick: (y, x) => ({ place: SIDE * Math.floor(SIDE * y) + Math.floor(SIDE * x) }),
     }),
     m_expected: picture(1, "expected"),
     m_changed: change(0, "last step"),
     n_there: picture(2, "noise: there"),
     n_expected: picture(3, "expected"),
     n_changed: change(1, "last step"),
+    says: ui.digit({
+      title: (_, { likeliest, asked }) =>
+        asked < 0
+          ? "no token is hidden"
+          : `what the model would say in the frame: ${
+            likeliest?.map((share) => ui.percent(share)).join(", ") ?? ""
+          }`,
+      shape: "film",
+      values: ({ says }) => strip(says),
+      decorate: (prepared, _, { palette }) => ui.grid(prepared, [1, SAYS], palette.ground, 2),
+    }),
+    place: ui.slider({ label: "token", role: "condition" }),
+    show: ui.button({
+      role: "condition",
+      text: () => "draw this token",
+      changes: (state, { asked, shown }) =>
+        asked === undefined || asked < 0
+          ? null
+          : { order: "by hand", chosen: [...(oneByOne(state) ? shown : []), asked] },
+    }),
+    back: ui.button({
+      text: () => "take it back",
+      changes: ({ order, chosen }) =>
+        order === "by hand" && chosen.length ? { chosen: chosen.slice(0, -1) } : null,
+    }),
     legend: ui.legend({
       kind: "share",
-      label: "last step: token shown, or moved by",
+      label: "last step: moved by",
       low: "0",
       high: String(MOST),
     }),
   },
   controls: {
-    at: ui.slider({ label: "step shown" }),
-    steps: ui.menu({ label: "steps" }),
+    at: ui.slider({ label: "step shown", when: byItself }),
+    steps: ui.menu({ label: "steps", when: byItself }),
     order: ui.menu({ label: "order" }),
     digit: ui.menu({ label: "digit" }),
     guidance: ui.slider({ label: "guidance", symbol: "s", step: 0.25 }),
@@ -208,12 +294,12 @@ export default ui.figure({
   presets: [
     [
       "before the first step",
-      { at: 0, steps: 16 },
+      { at: 0, steps: 16, order: "confidence" },
       "Both models expect nearly the same picture: the average of all digits of this class.",
     ],
     [
       "all at once",
-      { at: 1, steps: 1 },
+      { at: 1, steps: 1, order: "confidence" },
       "In one step noise becomes the average, and masks become tokens that know nothing of each other.",
     ],
     [
@@ -228,9 +314,10 @@ export default ui.figure({
     ],
   ],
   sentence(state, { step, tokens, changed }) {
+    const [steps] = walked(state);
     const hidden = hiddenOf({ tokens }, state.codes);
     const moved = mean(changed[1].map((row) => mean(row)));
-    return `A ${state.digit}, step ${step} of ${state.steps}. Masks, ${state.order} order: ` +
+    return `A ${state.digit}, step ${step} of ${steps}. Masks, ${state.order}: ` +
       `${PLACES - hidden} tokens are there and stay, ${hidden} are hidden. Noise: the last step ` +
       `has moved the 16 tokens by ${ui.format(moved)} on average.`;
   },

@@ -60,7 +60,7 @@ def test_tokens_once_shown_stay_and_noise_moves_all_of_them_at_every_step(steps,
 
 
 def test_how_far_noise_has_moved_a_token_is_the_root_of_its_mean_square():
-    now, before = (OmniModelsFigure(steps=4)._noise(step)[0] for step in (3, 2))
+    now, before = (OmniModelsFigure(steps=4, at=step)._noise()[0] for step in (3, 2))
     expected = (now - before)[0].square().mean(dim=0).sqrt().numpy()
     np.testing.assert_allclose(at(3, steps=4)["changed"][1], expected, rtol=1e-9)
 
@@ -93,13 +93,52 @@ def test_what_is_expected_of_masks_is_the_mean_code():
     np.testing.assert_allclose(at(0)["pictures"][1], expected, rtol=0, atol=1e-9)
 
 
-def test_of_what_is_there_the_code_is_expected_and_of_nothing_else():
-    tokens, expected, before = OmniModelsFigure()._masks(6)
-    there = tokens[0] != CODES
-    assert there.sum() == 6 and (before != CODES).sum() == 5
-    z = from_tokens(tokens, codes_on_page())
-    same = (expected == z)[0].all(dim=0)
-    assert torch.equal(same, there)
+def test_of_what_is_there_the_code_is_expected_and_else_the_mean():
+    path, p = OmniModelsFigure()._masks()
+    hidden = path[6] == CODES
+    assert hidden.sum() == 10 and (path[5] == CODES).sum() == 11
+    z = from_tokens(path[6], codes_on_page())
+    mean = (p[6][0].flatten(1).T @ codes_on_page()).T.reshape(1, 8, 4, 4)
+    z = torch.where(hidden[:, None], mean, z)
+    expected = decoder().from_latents(z)[0, 0].numpy()
+    np.testing.assert_allclose(at(6)["pictures"][1], expected, rtol=0, atol=1e-9)
+
+
+def test_by_hand_the_tokens_come_in_the_chosen_order():
+    chosen = [3, 12, 0, 7]
+    for count in range(5):
+        now = OmniModelsFigure(order="by hand", chosen=chosen[:count]).stages()
+        assert now["step"] == count and now["shown"] == chosen[:count]
+        assert (now["tokens"] != CODES).nonzero()[0].tolist() == sorted(chosen[:count])
+
+
+def test_a_walk_by_hand_in_the_order_of_the_model_is_the_walk_of_the_model():
+    walk = at(9)
+    by_hand = OmniModelsFigure(order="by hand", chosen=walk["shown"]).stages()
+    for key in ("tokens", "pictures", "changed", "likeliest"):
+        np.testing.assert_array_equal(by_hand[key], walk[key])
+
+
+def test_the_model_is_asked_about_the_next_hidden_token():
+    hidden = (at(6)["tokens"] == CODES).nonzero()[0].tolist()
+    for place in range(16):
+        asked = at(6, place=place)["asked"]
+        assert asked == next((n for n in hidden if n >= place), hidden[0])
+    assert at(16)["asked"] == -1 and not at(16)["likeliest"].any()
+
+
+def test_it_says_its_likeliest_codes_and_what_each_looks_like():
+    now = at(6)
+    _, p = OmniModelsFigure()._masks()
+    shares = p[6][0].flatten(1)[:, now["asked"]].sort(descending=True).values[:5]
+    np.testing.assert_array_equal(now["likeliest"], shares)
+    row, column = divmod(now["asked"], 4)
+    far = [(row + 2) % 4, (column + 2) % 4]
+    for picture in now["says"]:
+        change = np.abs(picture - now["pictures"][1])
+        here = change[8 * row : 8 * row + 8, 8 * column : 8 * column + 8].mean()
+        there = change[8 * far[0] : 8 * far[0] + 8, 8 * far[1] : 8 * far[1] + 8].mean()
+        assert there < here / 10
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
@@ -156,7 +195,7 @@ def test_what_is_drawn_survives_the_packing():
 
 def test_the_sentence_counts_what_is_there():
     said = OmniModelsFigure(digit=7, at=3, steps=4, order="random").summary()
-    assert said.startswith("A 7, step 3 of 4. Masks, random order: 12 tokens are there and stay, 4")
+    assert said.startswith("A 7, step 3 of 4. Masks, random: 12 tokens are there and stay, 4")
     assert "has moved the 16 tokens by 0.00 on average" in OmniModelsFigure(at=0).summary()
 
 
@@ -214,3 +253,15 @@ def test_a_place_that_is_hidden_is_covered_on_the_page(open_page):
     assert max(row[0] for row in table_rows(figure).values()) == 1
     hidden = OmniModelsFigure().stages()["tokens"] == CODES
     assert [colour == cover for colour in there.evaluate(colours)] == hidden.tolist()
+
+
+@pytest.mark.needs_chromium
+def test_tokens_are_drawn_and_taken_back_by_hand(open_page):
+    figure = live_figures(open_page("19-omni-models"))[0]
+    said = figure.get_by_role("status").last
+    figure.get_by_role("button", name="before the first step").click()
+    for count in (1, 2):
+        figure.get_by_role("button", name="draw this token").click()
+        expect(said).to_contain_text(f"by hand: {count} tokens are there")
+    figure.get_by_role("button", name="take it back").click()
+    expect(said).to_contain_text("by hand: 1 tokens are there")

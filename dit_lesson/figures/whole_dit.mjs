@@ -205,7 +205,8 @@ export default ui.figure({
         } of the MACs.`
         : ".");
   },
-  note: "Orange sets scale and shift, green the gates, purple belongs to the condition; the parts " +
+  note:
+    "Orange sets scale and shift, green the gates, purple belongs to the condition; the parts " +
     "between the positions and the final layer stand in every block.",
   table: ({ texts }, now) => ({
     caption: "parameters in millions, multiply-accumulates in units of 10⁹",

@@ -6,8 +6,8 @@ import torch
 
 from dit_lesson.checkpoints import load_model
 from dit_lesson.evaluation import accuracy
-from dit_lesson.figures import sampling
-from dit_lesson.figures.sampling import SamplingFigure
+from dit_lesson.figures.sampling import SEEDS, SamplingFigure
+from dit_lesson.figures.training_assets import dit
 from tests.browser import live_figures, shows
 
 
@@ -17,14 +17,14 @@ def painted(**traits):
 
 def read(digit, **traits):
     """The share of the eight noises whose picture the judge reads as a digit."""
-    pictures = np.stack([painted(digit=5, seed=seed, **traits) for seed in range(sampling.SEEDS)])
+    pictures = np.stack([painted(digit=5, seed=seed, **traits) for seed in range(SEEDS)])
     images = torch.tensor(pictures, dtype=torch.float32)[:, None]
     return accuracy(images, torch.full((len(images),), digit))
 
 
 def test_eight_bits_paint_the_digits_of_the_shipped_model():
     shipped = load_model("digits-dit").double().requires_grad_(False)
-    small, x = sampling._dit(), torch.randn(8, 8, 4, 4, dtype=torch.float64)
+    small, x = dit("digits-dit"), torch.randn(8, 8, 4, 4, dtype=torch.float64)
     t, y = torch.linspace(0, 1000, 8), torch.arange(8)
     there, here = shipped(x, t, y), small(x, t, y)
     assert (here - there).square().mean() < 1e-3 * there.square().mean()

@@ -38,7 +38,7 @@ notebooks: $(READY)  ## run the chapters and store their outputs (one: make note
 text: $(READY)  ## write the chapters as Markdown text, to edit them (one: make text ONLY=09)
 	@$(BIN)/python -m tools.chapters text $(ONLY)
 
-train: $(READY)  ## train again what ships with the package (half an hour; one: make train ONLY=vit)
+train: $(READY)  ## train again what ships with the package (some hours; one: make train ONLY=vit)
 	@$(BIN)/python -m dit_lesson.experiments $(ONLY)
 
 race: $(READY)  ## the race of the designs (15): the runs that its results lack

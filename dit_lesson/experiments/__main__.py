@@ -10,6 +10,7 @@ from dit_lesson.experiments import (
     compare,
     comparisons,
     conditions,
+    controls,
     guidance,
     knobs,
     masking,
@@ -32,6 +33,7 @@ COMPARISONS = (
     | scaling.SCALING_COMPARISONS
     | guidance.GUIDANCE
     | successors.SUCCESSOR_COMPARISONS
+    | controls.CONTROLS
     | words.WORDS_COMPARISONS
     | masking.MASKING_COMPARISONS
     | streaming.STREAMING_COMPARISONS

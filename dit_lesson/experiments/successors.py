@@ -14,7 +14,7 @@ from dit_lesson.checkpoints import load_model
 from dit_lesson.data import digits
 from dit_lesson.diffusion import Prediction, Straight, denoising_loss
 from dit_lesson.evaluation import accuracy, frechet_distance, judge_features, loss_by_t
-from dit_lesson.experiments import SEEDS, Comparison, settings
+from dit_lesson.experiments import Comparison, settings
 from dit_lesson.experiments.recipes import (
     DIGITS_DIT,
     FLOW,
@@ -308,7 +308,7 @@ TARGETS: tuple[Prediction, ...] = ("data", "velocity", "noise")
 SUCCESSOR_COMPARISONS = {
     "prediction-comparison": Comparison(
         Recipe(400, batch_size=32, learning_rate=3e-3, ema_decay=0.99),
-        settings("patch_size predicts", [(p, target) for p in (16, 8) for target in TARGETS]),
+        settings("patch_size predicts", [(p, target) for p in (16, 8, 4) for target in TARGETS]),
         prediction_run,
         {"arguments": asdict(PIXEL_DIT)} | MEASURED,
     ),
@@ -334,14 +334,13 @@ SUCCESSOR_COMPARISONS = {
                 for target in TARGETS
                 for told in (True, False)
             ],
-            seeds=SEEDS[:2],
         ),
         time_run,
         {"width": 128, "sampling_times": POINT_TIMES},
     ),
     "step-comparison": Comparison(
         Recipe(1500, batch_size=256, learning_rate=2e-3, ema_decay=0.99),
-        settings("times", [("t only",), ("uniform",), ("logit-normal",)], seeds=SEEDS[:2]),
+        settings("times", [("t only",), ("uniform",), ("logit-normal",)]),
         step_run,
         {"width": 128},
     ),

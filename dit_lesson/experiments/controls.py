@@ -7,22 +7,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dit_lesson.checkpoints import load_model
 from dit_lesson.data import digits
-from dit_lesson.diffusion import Prediction, denoising_loss
+from dit_lesson.diffusion import Prediction
 from dit_lesson.embeddings import LabelEmbedder, TimestepEmbedder
 from dit_lesson.evaluation import accuracy, frechet_distance, judge_features
 from dit_lesson.experiments import Comparison, settings
-from dit_lesson.experiments.recipes import DIGITS_DIT, FLOW, velocity_loss
+from dit_lesson.experiments.recipes import DIGITS_DIT, velocity_loss
 from dit_lesson.experiments.successors import (
     MEASURED,
     PIXEL_DIT,
     RANK,
     SAMPLES,
     TARGETS,
+    decode,
     digit_latents,
     draw_pair,
     judged,
+    prediction_loss,
     real_features,
 )
 from dit_lesson.models import DiT, DiTConfig
@@ -35,26 +36,14 @@ def parameters(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters())
 
 
-def decode(z: Tensor) -> Tensor:
-    """Pictures of latents, (B, 1, 32, 32)."""
-    return load_model("autoencoder-4x4x8-decoder").from_latents(z)
-
-
 # --- predictions, in latents --------------------------------------------------------------------
 
 
 def latent_prediction_run(recipe: Recipe, predicts: Prediction, seed: int) -> dict[str, Any]:
-    """Latents, 8 numbers a token, whose error is measured in the velocity."""
-
-    def loss(model: Callable, x: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
-        t, noise = FLOW.draw(len(x), generator), torch.randn(x.shape, generator=generator)
-        return denoising_loss(
-            lambda x, t: model(x, t, y, generator), x, t, noise, FLOW, predicts, "velocity"
-        )
-
+    """Latents, 8 numbers a token."""
     torch.manual_seed(seed)
     model = DiT(DIGITS_DIT)
-    Run(model, loss, digit_latents()["train"], recipe, seed).complete()
+    Run(model, prediction_loss(predicts), digit_latents()["train"], recipe, seed).complete()
     return judged(model, *digit_latents()["test"], predicts, decode)
 
 

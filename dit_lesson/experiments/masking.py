@@ -9,11 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dit_lesson.checkpoints import load_model
 from dit_lesson.evaluation import accuracy, frechet_distance, judge_features
 from dit_lesson.experiments import Comparison
 from dit_lesson.experiments.recipes import DIGITS_DIT, FLOW, velocity_loss
-from dit_lesson.experiments.successors import digit_latents, real_features
+from dit_lesson.experiments.successors import decode, digit_latents, real_features
 from dit_lesson.masking import (
     ORDERS,
     fit_codes,
@@ -58,7 +57,6 @@ def digit_tokens() -> dict[str, tuple[Tensor, Tensor]]:
 def pictures(tokens: Tensor) -> Tensor:
     """What tokens (B, 4, 4) look like, (B, 1, 32, 32)."""
     with torch.no_grad():
-        decode = load_model("autoencoder-4x4x8-decoder").from_latents
         return decode(from_tokens(tokens, codes())).clamp(-1, 1)
 
 
@@ -87,7 +85,7 @@ def token_loss(weighted: bool = True, told: bool = False) -> Loss:
     def loss(model: Callable, tokens: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
         t = torch.rand(len(tokens), generator=generator)
         x = mask_tokens(tokens, t, torch.rand(tokens.shape, generator=generator), CODES)
-        logits = model(one_hot(x, CODES), 1000 * t * told, y, generator)
+        logits = model(one_hot(x, CODES), FLOW.told(t) * told, y, generator)
         return masked_loss(logits, tokens, x == CODES, t if weighted else None)
 
     return loss
@@ -113,7 +111,7 @@ def bits(model: DiT, told: bool = False) -> float:
     for time in TIMES:
         t = torch.full((len(tokens),), time)
         x = mask_tokens(tokens, t, torch.rand(tokens.shape, generator=generator), CODES)
-        logits = model(one_hot(x, CODES), 1000 * t * told, y)
+        logits = model(one_hot(x, CODES), FLOW.told(t) * told, y)
         nats += masked_loss(logits, tokens, x == CODES, t).item() / len(TIMES)
     return round(nats / torch.tensor(2.0).log().item(), 3)
 
@@ -145,7 +143,7 @@ def _masked_walks(model: DiT, told: bool, seed: int) -> Iterator[dict[str, Any]]
 
     def answer(x: Tensor, t: Tensor, y: Tensor) -> Tensor:
         share = x[:, -1].flatten(1).mean(dim=1)  # of masks: the time, as nearly as it is known
-        return model(x, 1000 * share * told, y)
+        return model(x, FLOW.told(share) * told, y)
 
     for guidance, order, steps in product(GUIDANCE, ORDERS, STEPS):
         start = hidden_tokens(SAMPLES)
@@ -160,7 +158,6 @@ def _noise_walks(model: DiT, seed: int) -> Iterator[dict[str, Any]]:
     asked = torch.arange(SAMPLES) % NULL
     shape = digit_latents()["train"][0].shape[1:]
     noise = torch.randn(SAMPLES, *shape, generator=torch.Generator().manual_seed(seed))
-    decode = load_model("autoencoder-4x4x8-decoder").from_latents
     for guidance, steps in product(GUIDANCE, STEPS):
         z = sample(guided(model, asked, NULL, guidance), noise, FLOW, steps, predicts="velocity")
         with torch.no_grad():

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, scaled_dot_product_attention
 
 from dit_lesson.blocks import EPS, ViTBlock
-from dit_lesson.checkpoints import load_model
 from dit_lesson.data import TILTED, load_digits, slant
 from dit_lesson.diffusion import mix
 from dit_lesson.embeddings import TimestepEmbedder
@@ -17,7 +16,7 @@ from dit_lesson.evaluation import frechet_distance, judge_features
 from dit_lesson.experiments import Comparison
 from dit_lesson.experiments.masking import CODES, digit_tokens, even_noise, pictures
 from dit_lesson.experiments.recipes import FLOW
-from dit_lesson.experiments.successors import digit_latents, real_features
+from dit_lesson.experiments.successors import decode, digit_latents, real_features
 from dit_lesson.experiments.words import NAMES, SLANTS, read
 from dit_lesson.masking import masked_loss, one_hot, unmask
 from dit_lesson.sampling import guided, sample
@@ -296,7 +295,6 @@ def _mixed(recipe: Recipe, seed: int, sets: int) -> dict[str, Any]:
         return model(words, x, t, paints[: len(x)])[1]
 
     result: dict[str, Any] = {"to_picture": []}
-    decode = load_model("autoencoder-4x4x8-decoder").from_latents
     for guidance in GUIDANCE:
         walk = guided(answer, text(asked), START, guidance)
         latent = sample(walk, noise, FLOW, STEPS, predicts="velocity")

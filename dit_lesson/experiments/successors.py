@@ -27,7 +27,7 @@ from dit_lesson.experiments.spiral import PointDenoiser, distances, spiral
 from dit_lesson.models import DiT, ViT
 from dit_lesson.sampling import guided, sample
 from dit_lesson.successors import Kind, Successor
-from dit_lesson.training import Recipe, Run
+from dit_lesson.training import Loss, Recipe, Run
 
 PIXEL_DIT = replace(DIGITS_DIT, input_size=32, in_channels=1)
 LOSS_TIMES = (0.1, 0.3, 0.5, 0.7, 0.9)
@@ -44,10 +44,18 @@ def real_features() -> Tensor:
     return judge_features(digits("test", 32)[0])
 
 
+AUTOENCODER = "autoencoder-4x4x8-decoder"
+
+
 @cache
 def digit_latents() -> dict[str, tuple[Tensor, Tensor]]:
-    """Latents and labels of both splits; the decoder of chapter 13 paints them."""
-    return latents("autoencoder-4x4x8-decoder")
+    """Latents and labels of both splits; `decode` paints them."""
+    return latents(AUTOENCODER)
+
+
+def decode(z: Tensor) -> Tensor:
+    """Pictures of latents, (B, 1, 32, 32), by the decoder of chapter 13."""
+    return load_model(AUTOENCODER).from_latents(z)
 
 
 def judged(
@@ -79,10 +87,8 @@ def judged(
 # --- what is predicted ------------------------------------------------------------------------
 
 
-def prediction_run(
-    recipe: Recipe, patch_size: int, predicts: Prediction, seed: int
-) -> dict[str, Any]:
-    """Pixels in patches of some size; all targets have their error measured in the velocity."""
+def prediction_loss(predicts: Prediction) -> Loss:
+    """The error of any target, measured in the velocity."""
 
     def loss(model: Callable, x: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
         t = FLOW.draw(len(x), generator)
@@ -91,9 +97,16 @@ def prediction_run(
             lambda x, t: model(x, t, y, generator), x, t, noise, FLOW, predicts, "velocity"
         )
 
+    return loss
+
+
+def prediction_run(
+    recipe: Recipe, patch_size: int, predicts: Prediction, seed: int
+) -> dict[str, Any]:
+    """Pixels in patches of some size."""
     torch.manual_seed(seed)
     model = DiT(replace(PIXEL_DIT, patch_size=patch_size))
-    Run(model, loss, digits("train", 32), recipe, seed).complete()
+    Run(model, prediction_loss(predicts), digits("train", 32), recipe, seed).complete()
     return judged(model, *digits("test", 32), predicts)
 
 
@@ -108,7 +121,6 @@ def place_run(recipe: Recipe, kind: Kind, seed: int) -> dict[str, Any]:
     torch.manual_seed(seed)
     model = Successor(DIGITS_DIT, kind, RANK)
     Run(model, velocity_loss, data["train"], recipe, seed).complete()
-    decode = load_model("autoencoder-4x4x8-decoder").from_latents
     count = sum(p.numel() for p in model.parameters())
     return {"parameters": count} | judged(model, *data["test"], to_images=decode)
 
@@ -190,7 +202,6 @@ def teacher_run(recipe: Recipe, teacher: str, seed: int) -> dict[str, Any]:
     with torch.no_grad():  # a little noise, the same for all
         noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
         _, tokens = model(0.7 * x + 0.3 * noise, torch.full((len(x),), 300.0), y)
-    decode = load_model("autoencoder-4x4x8-decoder").from_latents
     cosine = cosine_similarity(tokens, test_features, dim=-1).mean().item()
     return judged(model.dit, x, y, to_images=decode) | {"cosine": round(cosine, 3)}
 

@@ -73,12 +73,11 @@ function unmasked(state, model) {
     const p = tokens.map((_, place) => probabilities(logits, place, codes));
     path.push({ tokens, p });
     const found = p.map((q, place) => draw(q, drawn.draws[seed][step * PLACES + place]));
-    const score = (place) =>
-      ({
-        random: () => drawn.places[seed][step * PLACES + place],
-        confidence: () => p[place][found[place]],
-        "by hand": () => byHand.get(place) ?? -PLACES - place,
-      })[order]();
+    const score = {
+      random: (place) => drawn.places[seed][step * PLACES + place],
+      confidence: (place) => p[place][found[place]],
+      "by hand": (place) => byHand.get(place) ?? -PLACES - place,
+    }[order];
     const hidden = placesOf(tokens, (code) => code === codes).sort((a, b) => score(b) - score(a));
     const kept = new Set(hidden.slice(0, Math.ceil(hidden.length / (steps - step))));
     tokens = tokens.map((code, place) => kept.has(place) ? found[place] : code);
@@ -217,7 +216,6 @@ const change = (i, title) =>
   ui.map({
     title,
     role: "data",
-
     limit: MOST,
     values: ({ changed }) => changed?.[i],
     decorate: (prepared, _, { palette }) => ui.grid(prepared, [SIDE, SIDE], palette.ground, 2),

@@ -265,3 +265,11 @@ def test_tokens_are_drawn_and_taken_back_by_hand(open_page):
         expect(said).to_contain_text(f"by hand: {count} tokens are there")
     figure.get_by_role("button", name="take it back").click()
     expect(said).to_contain_text("by hand: 1 tokens are there")
+    token = figure.get_by_role("slider", name="token", exact=True)
+    there = figure.locator("canvas").first
+    box = there.bounding_box()
+    for place in (0, 6, 15):
+        row, column = divmod(place, 4)
+        x, y = (column + 0.5) * box["width"] / 4, (row + 0.5) * box["height"] / 4
+        there.click(position={"x": x, "y": y})
+        expect(token).to_have_value(str(place))

@@ -142,9 +142,10 @@ def test_cause_and_effect_in_one_look(open_page, chapter, size):
 
         def start(menu=None, figure=figure):
             figure.get_by_role("button", name="reset", exact=True).click()
+            at_rest(figure)  # a menu shows what the reset made of it with the next frame
             if menu:  # whose choice may reveal other controls
                 choose_other(menu)
-            at_rest(figure)
+                at_rest(figure)
 
         start()
         for menu in [None, *each_visible(figure, "select")]:

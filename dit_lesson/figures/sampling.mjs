@@ -1,29 +1,13 @@
 // Chapter 14's figure: the trained DiT paints a digit in the page, and may be overruled on the way.
-import { Arena } from "./core/arena.mjs";
-import { tensors } from "./core/checkpoints.mjs";
-import { Decoder } from "./core/decoder.mjs";
-import { DiT } from "./core/dit.mjs";
 import { guided, TIME_SCALE, timesOf, walk } from "./core/flow.mjs";
+import { trained } from "./core/trained.mjs";
 import * as ui from "./ui.mjs";
 
-const [SIDE, PICTURE, NULL_CLASS, MAX_STEPS] = [4, 32, 10, 20];
+const [PICTURE, NULL_CLASS, MAX_STEPS] = [32, 10, 20];
 const BLOCKS = [0, 1, 2];
 const KINDS = ["shift", "scale", "gate"];
 const GROUPS = BLOCKS.flatMap((block) => ["attn", "mlp"].map((branch) => [block, branch]));
 const CLOSE = 0.001; // times that are equal but for rounding, as the model is told them
-
-// The model and the decoder of a figure's assets, opened once
-const opened = new WeakMap();
-function open({ dit, decoder }) {
-  if (!opened.has(dit)) {
-    const arena = Arena.now();
-    const model = new DiT(arena, {}, { capacity: 2 }); // guidance asks twice
-    model.load(tensors(dit));
-    const pictures = new Decoder(arena, tensors(decoder), { side: SIDE, capacity: MAX_STEPS + 1 });
-    opened.set(dit, { model, pictures });
-  }
-  return opened.get(dit);
-}
 
 // Whether the gates of a branch are held at 0
 const silent = ({ overrule, muted }, block, branch) =>
@@ -37,7 +21,7 @@ export function stages(state) {
   const { digit, other, guidance, steps, seed, sampler, overrule } = state;
   const times = timesOf(steps, "velocity").slice(0, steps);
   if (!state.dit || !state.decoder || !state.noise) return { times };
-  const { model, pictures } = open(state);
+  const { model, pictures } = trained(state, 2, MAX_STEPS + 1); // guidance asks twice
   const sizes = [];
   const look = (x, t, y) => {
     const told = overrule === "hold t" ? t.map(() => TIME_SCALE * state.held) : t;

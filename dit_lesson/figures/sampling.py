@@ -1,6 +1,5 @@
 """Chapter 14's figure: paint a digit with the trained DiT, and overrule what steers it."""
 
-from functools import cache
 from typing import Any, ClassVar
 
 import matplotlib.figure
@@ -11,14 +10,22 @@ from torch import Tensor
 
 from dit_lesson import plots
 from dit_lesson.diffusion import Model, Straight
-from dit_lesson.figures.assets import packed, unpacked
+from dit_lesson.figures.assets import unpacked
 from dit_lesson.figures.base import Figure
-from dit_lesson.figures.training_assets import decoder, dit, packed_decoder, packed_dit
+from dit_lesson.figures.training_assets import (
+    DIT,
+    SEEDS,
+    SIDE,
+    decoder,
+    dit,
+    packed_decoder,
+    packed_dit,
+    packed_noise,
+)
 from dit_lesson.models import DiT
 from dit_lesson.sampling import deterministic, guided, heun, walk
 
-DIT = "digits-dit"
-SEEDS, SIDE, PICTURE = 8, 4, 32
+PICTURE = 32
 KINDS = ("shift", "scale", "gate")
 BRANCHES = ("attn", "mlp")
 #: What may be overruled: how the classes, the times or the gates of the walk are told.
@@ -57,7 +64,7 @@ class SamplingFigure(Figure):
     @classmethod
     def assets(cls) -> dict[str, bytes]:
         """The DiT and the decoder in 8 bits, and a noise for each seed."""
-        return {"dit": packed_dit(DIT), "decoder": packed_decoder(), "noise": _noise_bytes()}
+        return {"dit": packed_dit(DIT), "decoder": packed_decoder(), "noise": packed_noise()}
 
     @torch.no_grad()
     def stages(self) -> dict[str, Any]:
@@ -80,7 +87,7 @@ class SamplingFigure(Figure):
 
         with _Watch(model, self._silent()) as measured:
             step = heun if self.sampler == "Heun" else deterministic
-            noise = unpacked(_noise_bytes())["noise"][self.seed].reshape(1, 8, SIDE, SIDE)
+            noise = unpacked(packed_noise())["noise"][self.seed].reshape(1, 8, SIDE, SIDE)
             *_, latent = walk(watched, noise, PATH, self.steps, step, "velocity")
         calls = 2 if self.sampler == "Heun" else 1
         pictures = decoder().from_latents(torch.cat([*seen[::calls], latent])).numpy()
@@ -172,9 +179,3 @@ class _Watch:
     def __exit__(self, *_: object) -> None:
         for hook in self.hooks:
             hook.remove()
-
-
-@cache
-def _noise_bytes() -> bytes:
-    generator = torch.Generator().manual_seed(0)
-    return packed({"noise": torch.randn(SEEDS, 8 * SIDE * SIDE, generator=generator)})

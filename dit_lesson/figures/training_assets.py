@@ -12,6 +12,8 @@ from dit_lesson.figures.assets import packed, packed_weights, unpacked
 from dit_lesson.models import DiT, DiTConfig
 
 AUTOENCODER = "autoencoder-4x4x8-decoder"
+DIT = "digits-dit"
+SIDE, SEEDS = 4, 8  # of a latent, in cells; noises to start from
 PER_CLASS = 360  # all but those on which the book's settings are chosen
 
 
@@ -55,3 +57,10 @@ def dit(name: str) -> DiT:
     model = DiT(DiTConfig(**read_card(name)["arguments"])).double().eval()
     model.load_state_dict(unpacked(packed_dit(name)))
     return model.requires_grad_(False)
+
+
+@cache
+def packed_noise() -> bytes:
+    """A latent of noise for each seed, one a row."""
+    generator = torch.Generator().manual_seed(0)
+    return packed({"noise": torch.randn(SEEDS, 8 * SIDE * SIDE, generator=generator)})

@@ -53,7 +53,7 @@ def test_the_shapes_are_those_of_the_model(conditioning):
 
 @pytest.mark.needs_chromium
 def test_page_equals_python(open_page):
-    (figure,) = live_figures(open_page("12-whole-dit"))
+    figure, _ = live_figures(open_page("12-whole-dit"))
     state = {}
     for label, name, value in (
         ("part", "part", "attention"),
@@ -72,7 +72,7 @@ def test_page_equals_python(open_page):
 
 @pytest.mark.needs_chromium
 def test_a_part_is_chosen_by_pressing_it_and_left_by_pressing_it_again(open_page):
-    (figure,) = live_figures(open_page("12-whole-dit"))
+    figure, _ = live_figures(open_page("12-whole-dit"))
     part = figure.get_by_role("button", name="final layer")
     menu = figure.get_by_label("part", exact=True)
     part.focus()

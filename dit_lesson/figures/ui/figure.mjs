@@ -172,7 +172,7 @@ function mount(description, model, el) {
     for (const part of every) part.draw(state, now, palette);
     if (resized) lines.measure();
     resized = false;
-    lines.draw(state);
+    lines.draw(state, now);
     mark();
     if (!missing) sentence.say(description.sentence(state, now));
     details?.draw();

@@ -78,7 +78,7 @@ function route(a, b) {
   return [[start, y], [x, y], [x, a.top < b.top ? b.top : b.bottom]];
 }
 
-// Lines between parts, [from, to, { role, flow, bare }]: `flow(state)` is how wide, 0 to 1;
+// Lines between parts, [from, to, { role, flow, bare }]: `flow(state, now)` is how wide, 0 to 1;
 // `bare` has no arrow, `only` names the layout that has the line.  `measure` finds the parts' places again, `draw` follows the state.
 /** @type {(stage: any, wires: any[][], parts: any) => any} */
 export function wiring(stage, wires, parts) {
@@ -121,10 +121,10 @@ export function wiring(stage, wires, parts) {
         }
       }
     },
-    draw(state) {
+    draw(state, now) {
       for (const { flow, line, head } of lines) {
         if (!flow) continue;
-        const share = Math.min(1, Math.abs(flow(state)));
+        const share = Math.min(1, Math.abs(flow(state, now)));
         const width = share === 0 ? "0" : String(1 + 7 * share);
         if (line.style.strokeWidth !== width) line.style.strokeWidth = width;
         head.style.visibility = share === 0 ? "hidden" : "";

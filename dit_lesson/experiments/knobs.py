@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from dit_lesson.checkpoints import load_model
-from dit_lesson.diffusion import Straight, denoising_loss
-from dit_lesson.evaluation import accuracy, loss_by_t
+from dit_lesson.diffusion import Prediction, Straight, denoising_loss
+from dit_lesson.evaluation import accuracy, frechet_distance, judge_features, loss_by_t
 from dit_lesson.experiments import Comparison, settings
 from dit_lesson.experiments.recipes import DIGITS_DIT, judge_split
 from dit_lesson.models import DiT
@@ -24,61 +24,92 @@ PATH = Straight()
 
 @dataclass(frozen=True)
 class Knobs:
-    """What a run may change: the rate, the start of the embeddings, the spread of the times."""
+    """What a run may change; every run sees equally many pictures."""
 
     learning_rate: float = RECIPE.learning_rate
+    batch_size: int = RECIPE.batch_size
+    hidden_size: int = LATENT_DIT.hidden_size
     embedding_init: Literal["paper", "unit"] = "unit"
     spread: float | None = 1.0
+    predicts: Prediction = "velocity"
+    #: whose latents are learned; the 8x8x4 are reconstructed better, and here cut into 2x2 patches
+    autoencoder: str = "autoencoder-4x4x8-decoder"
 
 
 KNOBS = {
     "as is": Knobs(),
     "learning rate 1e-3": Knobs(learning_rate=1e-3),
+    "learning rate 3e-3": Knobs(learning_rate=3e-3),
+    "learning rate 3e-2": Knobs(learning_rate=3e-2),
+    "batch 16": Knobs(batch_size=16),
+    "batch 64": Knobs(batch_size=64),
+    "width 32": Knobs(hidden_size=32),
+    "width 96": Knobs(hidden_size=96),
     "paper embeddings": Knobs(embedding_init="paper"),
     "uniform t": Knobs(spread=None),
+    "predicts noise": Knobs(predicts="noise"),
+    "predicts data": Knobs(predicts="data"),
+    "first decoder": Knobs(autoencoder="autoencoder-4x4x8"),
+    "latents 8x8x4": Knobs(autoencoder="autoencoder-8x8x4"),
 }
 
 
 def knob_run(recipe: Recipe, knob: str, seed: int) -> dict[str, Any]:
-    """Validation loss and accuracy of 400 samples, with the averaged and with the last weights.
+    """Loss, accuracy and distance of 400 samples, with the averaged and with the last weights.
 
     Trained on the 3,600 digits that the judge saw; the loss is that of the other 400 training
-    digits. Test digits are not used.
+    digits, in the velocity, and the distance is to these. Test digits are not used.
     """
     knobs = KNOBS[knob]
-    path = Straight(spread=knobs.spread)
-    autoencoder = load_model("autoencoder-4x4x8-decoder")
-    train, validation = (
-        (autoencoder.to_latents(images), labels) for images, labels in judge_split()
-    )
+    path, predicts = Straight(spread=knobs.spread), knobs.predicts
+    autoencoder = load_model(knobs.autoencoder)
+    train, (real, y) = judge_split()
+    x = autoencoder.to_latents(real)
+    shape = {"in_channels": x.shape[1], "input_size": x.shape[2], "patch_size": x.shape[2] // 4}
 
     def loss(model: Callable, x: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
         t, noise = path.draw(len(x), generator), torch.randn(x.shape, generator=generator)
-        return denoising_loss(lambda x, t: model(x, t, y, generator), x, t, noise, path, "velocity")
+        return denoising_loss(lambda x, t: model(x, t, y, generator), x, t, noise, path, predicts)
 
     torch.manual_seed(seed)
-    model = DiT(replace(LATENT_DIT, embedding_init=knobs.embedding_init))
-    run = Run(model, loss, train, replace(recipe, learning_rate=knobs.learning_rate), seed)
+    model = DiT(
+        replace(
+            LATENT_DIT,
+            hidden_size=knobs.hidden_size,
+            embedding_init=knobs.embedding_init,
+            **shape,
+        )
+    )
+    changed = replace(
+        recipe,
+        steps=recipe.steps * recipe.batch_size // knobs.batch_size,
+        batch_size=knobs.batch_size,
+        learning_rate=knobs.learning_rate,
+    )
+    run = Run(model, loss, (autoencoder.to_latents(train[0]), train[1]), changed, seed)
     for _ in run.walk():
         pass
 
-    x, y = validation
     noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
 
     def measured(model: nn.Module) -> dict[str, float]:
         by_t = loss_by_t(
             lambda x, t, noise: denoising_loss(
-                lambda x, t: model(x, t, y), x, t, noise, PATH, "velocity"
+                lambda x, t: model(x, t, y), x, t, noise, PATH, predicts, "velocity"
             ),
             x,
             TIMES,
             draws=1,
         )
-        latents = sample(guided(model, y, 10, 1.5), noise, PATH, 10, predicts="velocity")
+        times = PATH.times(10)
+        if predicts == "noise":  # nothing is known of the data where x holds hardly any
+            times = 0.98 * times
+        latents = sample(guided(model, y, 10, 1.5), noise, PATH, times.tolist(), predicts=predicts)
         images = autoencoder.from_latents(latents)
         return {
             "loss": round(sum(by_t) / len(by_t), 3),
             "accuracy": round(accuracy(images, y), 3),
+            "distance": round(frechet_distance(judge_features(images), judge_features(real)), 1),
         }
 
     return {"average": measured(run.snapshot()), "last": measured(model.eval())}

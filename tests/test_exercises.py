@@ -11,7 +11,7 @@ import torch
 from dit_lesson import exercises
 from dit_lesson.counting import dit_ledger, total
 from dit_lesson.embeddings import LabelEmbedder, TimestepEmbedder
-from dit_lesson.exercises import Exercise, Family, exercise, four_designs
+from dit_lesson.exercises import Exercise, Family, exercise, four_designs, race
 from dit_lesson.models import DiT, DiTConfig
 
 CHAPTERS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
@@ -158,3 +158,13 @@ def test_the_wake_up_is_what_a_model_does():
                 p -= 0.1 * p.grad
     found = tuple(awake[part] for part in ("gates", "attention", "table"))
     assert found == by_name("adaln_zero.check_wake_up")()
+
+
+def test_the_errors_that_few_seeds_take_are_students():
+    """With x = sqrt(n - 1) tan(angle) Student's density is cos(angle) ** (n - 2)."""
+    angles = np.linspace(0, np.pi / 2, 100_001)
+    for n, errors in race.STUDENT.items():
+        density = np.cos(angles) ** (n - 2)
+        within = density[angles < np.arctan(errors / np.sqrt(n - 1))].sum() / density.sum()
+        assert within == pytest.approx(0.95, abs=1e-4)
+    assert list(race.STUDENT) == list(range(2, 31))

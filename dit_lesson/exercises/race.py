@@ -1,6 +1,7 @@
 """Exercises of the chapter on the race of the designs."""
 
 import math
+from itertools import count
 
 import numpy as np
 
@@ -124,29 +125,53 @@ def check_width(target: int, depth: int) -> int:
     return int(_widths(target, depth)[0])
 
 
-def _seeds(deviation: float, difference: float, errors: float = 2) -> float:
-    return (errors * deviation / difference) ** 2
+#: How many standard errors a mean of n seeds must be from zero for 95%, by n: Student's
+#: distribution with n - 1 degrees of freedom.
+STUDENT = dict(
+    enumerate(
+        [
+            *[12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228],
+            *[2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086],
+            *[2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045],
+        ],
+        start=2,
+    )
+)
+
+
+def _seeds(deviation: float, difference: float, least: int = 2, power: float = 0.5) -> int:
+    """The first n, from `least` on, for which deviation / n**power is small enough."""
+    enough = (n for n in count(least) if difference >= STUDENT.get(n, 2) * deviation / n**power)
+    return next(enough)
+
+
+def _fixed(deviation: float, difference: float, errors: float) -> int:
+    return max(2, math.ceil((errors * deviation / difference) ** 2))
 
 
 @exercise(
+    (0.012, 0.01),
     (0.013, 0.004),
-    (0.01, 0.05),
-    right="Half the difference takes four times the seeds.",
+    (0.01, 0.2),
+    right="Half the difference takes four times the seeds, and few seeds take more again.",
     mistakes={
-        "The error falls with the root of n: the ratio has to be squared.": (
-            lambda deviation, difference: max(2, math.ceil(2 * deviation / difference))
+        "Two errors are too kind to few seeds: take STUDENT[n] of them.": (
+            lambda deviation, difference: _fixed(deviation, difference, 2)
         ),
-        "This makes the difference one standard error: it should be two.": (
-            lambda deviation, difference: max(2, math.ceil(_seeds(deviation, difference, 1)))
+        "This makes the difference one standard error: it should be STUDENT[n] of them.": (
+            lambda deviation, difference: _fixed(deviation, difference, 1)
         ),
-        "Rounded down, the difference is less than two errors.": (
-            lambda deviation, difference: max(2, int(_seeds(deviation, difference)))
+        "The error falls with the root of n, not with n.": (
+            lambda deviation, difference: _seeds(deviation, difference, power=1)
+        ),
+        "This is the largest number that is too small: one more is enough.": (
+            lambda deviation, difference: max(2, _seeds(deviation, difference) - 1)
         ),
         "One seed has no deviation: two are the least.": (
-            lambda deviation, difference: math.ceil(_seeds(deviation, difference))
+            lambda deviation, difference: _seeds(deviation, difference, least=1)
         ),
     },
 )
 def check_seeds(deviation: float, difference: float) -> int:
-    """How many seeds, at least 2, make a paired difference two standard errors large."""
-    return max(2, math.ceil(_seeds(deviation, difference)))
+    """How many seeds, at least 2, make a paired difference STUDENT[n] standard errors large."""
+    return _seeds(deviation, difference)

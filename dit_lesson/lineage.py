@@ -144,3 +144,28 @@ MODELS = (
         "code",
     ),
 )
+
+#: What chapter 19 says of code was read in these files (the whole repository, where none is
+#: named), each at its commit, on 30 November 2026.
+CODE_READ = {
+    "kuleshov-group/mdlm@c112c52": ("diffusion.py", "models/dit.py", "noise_schedule.py"),
+    "louaaron/Score-Entropy-Discrete-Diffusion@0605786": ("model/transformer.py",),
+    "ML-GSAI/LLaDA@b7e6c35": ("GUIDELINES.md", "generate.py"),
+    "kuleshov-group/bd3lms@1c3e8f4": (),
+    "inclusionAI/dFactory@92b6890": ("tasks/train_llada2_bd.py",),
+    "inclusionAI/LLaDA2.X@a798329": ("the reports",),
+    "Gen-Verse/MMaDA@3cdb870": (),
+    "showlab/Show-o@45a5a2d": (),
+    "ByteDance-Seed/Bagel@056b5fd": (),
+    "deepseek-ai/Janus@1daa72f": (),
+    "Tencent-Hunyuan/HunyuanImage-3.0@1d011c8": (),
+    "ML-GSAI/LLaDA-o@c4acef8": (),
+    "VectorSpaceLab/OmniGen2@0f72fa9": (),
+    "facebookresearch/metaquery@206f6de": (),
+    "VITA-MLLM/Omni-Diffusion@c4f4625": (),
+    "lucidrains/transfusion-pytorch@3dab4c2": (),
+    "huggingface/transformers@008e574": ("Qwen2.5-Omni",),
+    "huggingface/transformers@00aa0f5": ("Qwen3-Omni",),
+    "huggingface/transformers@00ee1d0": ("DiffusionGemma",),
+    "huggingface/diffusers@0052f58": ("Qwen-Image",),
+}

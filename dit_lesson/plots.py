@@ -367,6 +367,29 @@ def losses_by_t(
     return figure
 
 
+def by_steps(
+    panels: dict[str, dict[str, np.ndarray]], steps: Sequence[int], ylabel: str
+) -> matplotlib.figure.Figure:
+    """Draw values (steps, seeds) by the number of steps: panels on one scale, a line for each name.
+
+    A line is the median over the seeds, a dot one of them.
+    """
+    figure, axes = plt.subplots(
+        1, len(panels), figsize=(WIDTH, 2.8), squeeze=False, sharex=True, sharey=True
+    )
+    plt.close(figure)
+    shades = ("gray", COLOURS["condition"], COLOURS["scale"], "black")
+    for place, (title, curves) in zip(axes[0], panels.items(), strict=True):
+        for (name, values), shade in zip(curves.items(), shades, strict=False):
+            place.plot(steps, np.median(values, axis=1), color=shade, label=name)
+            place.plot(steps, values, ".", color=shade, markersize=4)
+        place.set(xscale="log", xticks=steps, xticklabels=steps, xlabel="steps", title=title)
+        place.minorticks_off()
+    axes[0, 0].set(ylabel=ylabel, ylim=(0, None))
+    axes[0, -1].legend()
+    return figure
+
+
 def ledger(costs: dict[str, dict[str, float]], chosen: str, unit: str) -> matplotlib.figure.Figure:
     """Draw costs by design and part: the parts of one design, and all designs as stacked bars."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3))

@@ -8,7 +8,16 @@ import torch
 
 from dit_lesson import experiments
 from dit_lesson.checkpoints import load_model, read_card
-from dit_lesson.experiments import Comparison, __main__, compare, read_result, record, shortened
+from dit_lesson.experiments import (
+    Comparison,
+    __main__,
+    compare,
+    read_result,
+    record,
+    shortened,
+    spread,
+    table,
+)
 from dit_lesson.experiments.__main__ import COMPARISONS
 from dit_lesson.experiments.shipped import SHIPPED, make
 from dit_lesson.training import Recipe
@@ -109,6 +118,62 @@ def test_runs_of_another_recipe_are_not_mixed(tmp_path):
 def test_an_unknown_result_lists_the_known_ones(tmp_path):
     with pytest.raises(FileNotFoundError, match="read_result: name is 'y', expected one of: none"):
         read_result("y", tmp_path)
+
+
+# --- results in print -----------------------------------------------------------------------
+
+
+def test_a_spread_is_the_median_and_the_ends_or_every_seed():
+    assert spread([0.5, 0.11, 0.2], 2) == "0.20 (0.11, 0.50)"
+    assert spread([3, 1, 4, 2], 1) == "2.5 (1.0, 4.0)"
+    assert spread([0.5, 0.11, 0.2], 2, by_seed=True) == "0.50 0.11 0.20"
+    assert spread([7, 7, 7], 0) == "7"
+
+
+def kept(path, runs):
+    (path / "x.json").write_text(json.dumps({"runs": runs}))
+
+
+def test_a_table_has_a_line_for_each_setting(tmp_path):
+    values = {("a", 1): (1, 3), ("a", 2): (5, 4), ("b", 1): (9, 9)}
+    kept(
+        tmp_path,
+        [
+            {"kind": kind, "size": size, "seed": seed, "loss": loss, "other": 0}
+            for (kind, size), losses in values.items()
+            for seed, loss in enumerate(losses)
+        ],
+    )
+    assert table("x", "kind size", {"loss": 1}, directory=tmp_path).splitlines() == [
+        "kind  size  loss",
+        "a     1     2.0 (1.0, 3.0)",
+        "a     2     4.5 (4.0, 5.0)",
+        "b     1     9.0",
+    ]
+    lines = table("x", "size", {"loss": 0, "other": 2}, "", True, tmp_path).splitlines()
+    assert lines == ["size  loss     other", "1     1 3 9 9  0.00 0.00 0.00 0.00", lines[2]]
+
+
+def test_a_table_puts_a_setting_or_the_steps_side_by_side(tmp_path):
+    runs = [
+        {"kind": kind, "seed": seed, "steps": {"1": {"loss": seed}, "16": {"loss": 10 * seed}}}
+        for kind in ("long name", "b")
+        for seed in (1, 2)
+    ]
+    kept(tmp_path, runs)
+    assert table("x", "kind", {"loss": 0}, "steps", True, tmp_path).splitlines() == [
+        "kind       steps 1  steps 16",
+        "long name  1 2      10 20",
+        "b          1 2      10 20",
+    ]
+    assert table("x", "kind steps", {"loss": 0}, directory=tmp_path).count("\n") == 4
+
+
+def test_a_table_finds_a_value_by_its_path(tmp_path):
+    runs = [{"kind": "a", "seed": n, "walks": [{"loss": 0}, {"loss": n}]} for n in (1, 2, 3)]
+    kept(tmp_path, runs)
+    text = table("x", "kind", {"walks.1.loss": 1}, directory=tmp_path)
+    assert text.splitlines() == ["kind  loss", "a     2.0 (1.0, 3.0)"]
 
 
 # --- the command ----------------------------------------------------------------------------

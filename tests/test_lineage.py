@@ -2,7 +2,7 @@
 
 import re
 
-from dit_lesson.lineage import MODELS
+from dit_lesson.lineage import CODE_READ, MODELS
 
 
 def test_every_row_is_whole_dated_and_has_a_source():
@@ -22,3 +22,8 @@ def test_rows_are_in_the_order_of_time_and_none_comes_twice():
 def test_a_printed_row_fits_a_phone():
     for model in MODELS:
         assert all(len(line) <= 37 for line in str(model).splitlines()), model.name
+
+
+def test_code_that_was_read_has_its_commit():
+    for source in CODE_READ:
+        assert re.fullmatch(r"[\w.-]+/[\w.-]+@[0-9a-f]{7}", source), source

@@ -4,16 +4,19 @@ import math
 from dataclasses import asdict
 from itertools import product
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from dit_lesson import plots
 from dit_lesson.attention import SelfAttention
 from dit_lesson.blocks import ViTBlock
 from dit_lesson.data import digits
 from dit_lesson.evaluation import accuracy
 from dit_lesson.experiments import masking as m
 from dit_lesson.experiments import omni as o
+from dit_lesson.experiments import read_result
 from dit_lesson.experiments import streaming as s
 from dit_lesson.experiments.recipes import DIGITS_DIT, FLOW
 from dit_lesson.experiments.successors import digit_latents
@@ -152,6 +155,81 @@ def test_a_masked_model_starts_without_an_opinion():
     x = one_hot(m.digit_tokens()["test"][0][:3], m.CODES)
     answer = DiT(m.MASKED_DIT)(x, torch.zeros(3), torch.arange(3))
     assert answer.shape == x.shape and not answer.any()
+
+
+# --- what the chapter shows -------------------------------------------------------------------
+
+
+def test_a_digit_is_corrupted_more_and_more_and_by_masks_where_they_are_grey():
+    times = (0.0, 0.5, 1.0)
+    masked, blurred = m.corrupted(3, times)
+    tokens, z = m.digit_tokens()["test"][0][3:4], digit_latents()["test"][0][3:4]
+    assert (masked[0] == m.pictures(tokens)[0, 0].numpy()).all()
+    grey = [(image == 0).mean() for image in masked]
+    assert grey[0] < 0.05 < 0.2 < grey[1] < 0.8 and grey[2] == 1
+    with torch.no_grad():
+        clean = m.decode(z)[0, 0].clamp(-1, 1).numpy()
+    assert (blurred[0] == clean).all()
+    gaps = [abs(image - clean).mean() for image in blurred]
+    assert gaps[0] < gaps[1] < gaps[2]
+
+
+def test_patterns_of_ink_are_shares_and_one_by_one_loses_nothing():
+    joint = m.ink_patterns()
+    ink = digits("train", 32)[0][:, 0, 14:16, 14:16] > 0
+    assert joint.sum().item() == pytest.approx(1)
+    assert joint[1, 1, 1, 1].item() == pytest.approx(ink.all(dim=(1, 2)).double().mean().item())
+    left_above = ink[:, 0, 0] & ~ink[:, 0, 1] & ~ink[:, 1, 0] & ~ink[:, 1, 1]
+    assert joint[1, 0, 0, 0].item() == pytest.approx(left_above.double().mean().item())
+    assert m.lost(joint, [(0,), (1,), (2,), (3,)]) == pytest.approx(0, abs=1e-12)
+    assert m.lost(torch.tensor([[0.0, 0.5], [0.5, 0.0]]), [(0, 1)]) == 0.5
+
+
+def test_rows_are_painted_by_the_walk_that_is_given():
+    def walk(answer, tokens, steps, generator):
+        x = one_hot(tokens, m.CODES)
+        seen.append((steps, answer(x, torch.zeros(len(tokens))).shape))
+        return m.digit_tokens()["test"][0][:2]
+
+    seen = []
+    rows = m.painted_rows(walk, torch.tensor([4, 7]), steps=(1, 3))
+    assert list(rows) == ["masks, 1", "masks, 3", "noise, 1", "noise, 3"]
+    assert all(len(row) == 2 and row[0].shape == (32, 32) for row in rows.values())
+    assert seen == [(1, (2, 257, 4, 4)), (3, (2, 257, 4, 4))]
+    expected = m.pictures(m.digit_tokens()["test"][0][:2])[:, 0].numpy()
+    assert (rows["masks, 3"] == expected).all()
+    assert abs(rows["noise, 1"][0] - rows["noise, 3"][0]).max() > 0.1
+
+
+def test_codes_lose_more_than_latents():
+    floors = m.floors()
+    assert 0 < floors["latents"] < floors["codes"] < 40
+
+
+def test_what_was_recorded_is_printed():
+    runs = read_result("masks-comparison")["runs"]
+    noise = [run for run in runs if run["kind"] == "noise"]
+    expected = [run["walks"][0]["distance"] for run in noise]
+    assert m.walked("noise", "distance", guidance=1.0, steps=1) == expected
+    line = m.by_steps("distance", 1.0, by_seed=True).splitlines()[-1]
+    assert line.split()[:4] == ["noise", *(f"{value:.0f}" for value in expected)]
+    head, *lines = m.by_steps("accuracy", 2.0).splitlines()
+    assert head.split() == ["accuracy,", "s", "=", "2", "1", "2", "4", "8", "16"]
+    assert [line[:18].strip() for line in lines] == list(m.WALKS)
+    drawn = m.distances()
+    assert list(drawn) == ["guidance 1", "guidance 2"] and list(drawn["guidance 1"]) == list(
+        m.WALKS
+    )
+    assert drawn["guidance 1"]["noise"][0].tolist() == expected
+    assert [line[:13].strip() for line in m.learned().splitlines()[1:]] == list(m.KINDS[:3])
+
+
+def test_values_by_steps_are_drawn_with_their_medians():
+    figure = plots.by_steps({"a": {"x": np.array([[1, 5, 3], [2, 2, 9]])}}, (1, 4), "y")
+    (axes,) = figure.axes
+    line, *dots = axes.lines
+    assert line.get_ydata().tolist() == [3, 2] and len(dots) == 3
+    assert axes.get_ylabel() == "y" and axes.get_title() == "a"
 
 
 # --- captions ---------------------------------------------------------------------------------
@@ -429,6 +507,20 @@ def test_what_a_trunk_reads_aloud_depends_on_the_picture_and_names_words():
     assert found.shape == (200, 2) and len(found.unique(dim=0)) > 1
     words = found + torch.tensor([1, o.FIRST_NAME])
     assert 0 <= words.min() and words.max() < o.WORD_COUNT
+
+
+# --- what was recorded ------------------------------------------------------------------------
+
+
+def test_all_three_kinds_stand_in_the_report_and_lower_halves_are_the_masks():
+    report = o.report()
+    for kind in o.KINDS:
+        assert report.count(f"\n{kind} ") == 3
+    runs = read_result("omni-comparison")["runs"]
+    distances = [run["to_picture"][1]["distance"] for run in runs if run["kind"] == "masks"]
+    assert report.splitlines()[7].endswith(" ".join(f"{value:.0f}" for value in distances))
+    told = [line.split()[0] for line in o.finished().splitlines()[1:]]
+    assert told == ["nothing", "truth", "wrong"]
 
 
 # --- column by column -------------------------------------------------------------------------

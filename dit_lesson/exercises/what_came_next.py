@@ -46,7 +46,7 @@ def _data(x: np.ndarray, v: np.ndarray, t: np.ndarray) -> np.ndarray:
 
 @exercise(
     (X, V, TIMES),
-    right="From one answer follow the others, and only the division by t can hurt.",
+    right="From either follows the other, and on this way only the division by t can hurt.",
     mistakes={
         "The sign: the velocity points away from the data, so walk against it.": (
             lambda x, v, t: np.stack([x + t[:, None] * v, v])

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from itertools import product
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from dit_lesson.checkpoints import read_record, write_atomically
@@ -97,3 +98,67 @@ def read_result(name: str, directory: Path = RESULTS) -> dict[str, Any]:
     Raises: FileNotFoundError naming what is there, if no result has that name.
     """
     return read_record("read_result", name, directory)
+
+
+def spread(values: Sequence[float], digits: int, by_seed: bool = False) -> str:
+    """A measured value of several seeds: median (smallest, largest), or one after the other.
+
+    Args:
+        values: one for each seed; if they are all the same, as a cost is, it stands alone.
+        digits: behind the point.
+        by_seed: whether each stands for itself, in the order of the seeds.
+    """
+    if by_seed:
+        return " ".join(f"{value:.{digits}f}" for value in values)
+    if min(values) == max(values):
+        return f"{values[0]:.{digits}f}"
+    middle, low, high = (f"{v:.{digits}f}" for v in (median(values), min(values), max(values)))
+    return f"{middle} ({low}, {high})"
+
+
+def table(
+    name: str,
+    by: str,
+    measured: Mapping[str, int],
+    across: str = "",
+    by_seed: bool = False,
+    directory: Path = RESULTS,
+) -> str:
+    """What `read_result` has, as text: a line for each setting, a column for each `spread`.
+
+    What a run measured by its number of steps counts as that many runs, with a setting "steps".
+    A value inside others is named by its path, as in "streamed.distance"; its column by the end.
+
+    Args:
+        name: of the comparison.
+        by: the settings that tell the lines apart, for example "kind rank".
+        measured: what is shown, with its digits behind the point.
+        across: a setting with a column for each of its values, where one value is measured.
+        by_seed: as in `spread`.
+        directory: where the results lie.
+    """
+    cells: dict[tuple[str, ...], dict[str, list[float]]] = {}
+    for run in read_result(name, directory)["runs"]:
+        for steps, found in run["steps"].items() if "steps" in run else [(None, run)]:
+            found = run | found | {"steps": steps}
+            line = tuple(str(found[key]) for key in by.split())
+            for key in measured:
+                column = f"{across} {found[across]}" if across else key.split(".")[-1]
+                cells.setdefault(line, {}).setdefault(column, []).append(_inside(found, key))
+    (head,) = {tuple(columns) for columns in cells.values()}
+    digits = list(measured.values()) * (len(head) if across else 1)
+    rows = [(*by.split(), *head)]
+    for line, columns in cells.items():
+        texts = (spread(v, n, by_seed) for v, n in zip(columns.values(), digits, strict=True))
+        rows.append((*line, *texts))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(f"{text:{n}}" for text, n in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def _inside(value: Any, path: str) -> Any:
+    for part in path.split("."):
+        value = value[int(part) if isinstance(value, list) else part]
+    return value

@@ -225,6 +225,7 @@ CONTROLS = {
             "times learning_rate told",
             [
                 ("t only", 1e-2, 30),
+                ("t only", 1e-2, 1000),
                 ("uniform", 3e-3, 30),
                 ("logit-normal", 3e-3, 30),
                 ("logit-normal", 3e-3, 1000),

@@ -1,16 +1,20 @@
 """Chapter 19: digits as tokens that are hidden, beside digits as numbers that are blurred."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import cache
 from itertools import product
+from statistics import median
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from dit_lesson.checkpoints import load_model
+from dit_lesson.data import digits
 from dit_lesson.evaluation import accuracy, frechet_distance, judge_features
-from dit_lesson.experiments import Comparison
+from dit_lesson.experiments import Comparison, read_result, spread
 from dit_lesson.experiments.recipes import DIGITS_DIT, FLOW, velocity_loss
 from dit_lesson.experiments.successors import decode, digit_latents, real_features
 from dit_lesson.masking import (
@@ -20,6 +24,7 @@ from dit_lesson.masking import (
     mask_tokens,
     masked_loss,
     one_hot,
+    parallel,
     to_tokens,
     unmask,
 )
@@ -191,6 +196,145 @@ def masked_metrics(model: DiT) -> dict[str, float]:
     walk = guided(model, asked, NULL, 2.0)
     *_, tokens = unmask(walk, start, CODES, even_noise(start, 16, 0), "confidence")
     return {"test_bits": bits(model), "accuracy": round(accuracy(pictures(tokens), asked), 3)}
+
+
+# --- what the chapter shows -----------------------------------------------------------------------
+
+#: A row of a picture: images (H, W), from -1, paper, to 1, ink.
+Row = list[np.ndarray]
+
+
+def corrupted(index: int, times: Sequence[float]) -> tuple[Row, Row]:
+    """A test digit with its tokens hidden, then with its latent blurred, at each of the times.
+
+    The same digit and the same noise at all of them; a hidden token is grey.
+    """
+    tokens, z = (data["test"][0][index : index + 1] for data in (digit_tokens(), digit_latents()))
+    even = torch.rand(tokens.shape, generator=torch.Generator().manual_seed(1))
+    noise = torch.randn(z.shape, generator=torch.Generator().manual_seed(1))
+    masked, blurred = [], []
+    for t in times:
+        x = mask_tokens(tokens, torch.tensor([t]), even, CODES)
+        hidden = np.kron((x[0] == CODES).numpy(), np.ones((8, 8)))
+        masked.append(np.where(hidden, 0.0, pictures(x)[0, 0].numpy()))
+        with torch.no_grad():
+            blurred.append(decode((1 - t) * z + t * noise)[0, 0].clamp(-1, 1).numpy())
+    return masked, blurred
+
+
+def ink_patterns() -> Tensor:
+    """How often the training digits have ink at four pixels in the middle: p, (2, 2, 2, 2)."""
+    ink = digits("train", 32)[0][:, 0, 14:16, 14:16].flatten(1) > 0
+    joint = torch.zeros(2, 2, 2, 2, dtype=torch.float64)
+    for pattern in ink.long().tolist():
+        joint[tuple(pattern)] += 1 / len(ink)
+    return joint
+
+
+def lost(joint: Tensor, groups: list[tuple[int, ...]]) -> float:
+    """The share of p that `parallel` puts where it does not belong: the total variation."""
+    return (parallel(joint, groups) - joint).abs().sum().item() / 2
+
+
+def painted_rows(
+    walk: Callable[[Callable, Tensor, int, torch.Generator], Tensor],
+    asked: Tensor,
+    steps: Sequence[int],
+) -> dict[str, Row]:
+    """Digits of the two shipped models, with guidance 2, by the number of steps.
+
+    Args:
+        walk: called as ``walk(answer, tokens, steps, generator)``, fills all hidden tokens.
+        asked: (B,) labels.
+        steps: a row for each of them, for masks and for noise.
+    """
+    masks, dit = (
+        guided(load_model(name), asked, NULL, 2.0) for name in ("masked-dit", "digits-dit")
+    )
+    shape = digit_latents()["test"][0].shape[1:]
+    noise = torch.randn(len(asked), *shape, generator=torch.Generator().manual_seed(0))
+    rows = {}
+    with torch.no_grad():
+        for n in steps:
+            generator = torch.Generator().manual_seed(0)
+            filled = walk(masks, hidden_tokens(len(asked)), n, generator)
+            rows[f"masks, {n}"] = list(pictures(filled)[:, 0].numpy())
+        for n in steps:
+            images = decode(sample(dit, noise, FLOW, n, predicts="velocity"))
+            rows[f"noise, {n}"] = list(images[:, 0].clamp(-1, 1).numpy())
+    return rows
+
+
+def floors() -> dict[str, float]:
+    """The distance of 500 training digits, painted from their codes and from their latents."""
+    z = digit_latents()["train"][0][::8]
+    coded = from_tokens(to_tokens(z, codes()), codes())
+    with torch.no_grad():
+        images = {name: decode(x).clamp(-1, 1) for name, x in (("codes", coded), ("latents", z))}
+    return {
+        name: frechet_distance(judge_features(x), real_features()) for name, x in images.items()
+    }
+
+
+def walked(kind: str, key: str, **walk: Any) -> list[float]:
+    """What the walks of a kind of model gave, a value for each seed."""
+    return [
+        found[key]
+        for run in read_result("masks-comparison")["runs"]
+        if run["kind"] == kind
+        for found in run["walks"]
+        if walk.items() <= found.items()
+    ]
+
+
+def learned() -> str:
+    """The bits of each kind of masks, and what 16 steps by confidence paint, as text."""
+    walk = {"guidance": 2.0, "steps": 16, "order": "confidence"}
+    lines = ["              bits a token          accuracy              distance"]
+    for kind in KINDS[:3]:
+        bits = [
+            run["bits"] for run in read_result("masks-comparison")["runs"] if run["kind"] == kind
+        ]
+        shares, distances = (walked(kind, key, **walk) for key in ("accuracy", "distance"))
+        texts = spread(bits, 3), spread(shares, 3), spread(distances, 0)
+        lines.append(f"{kind:13} " + " ".join(f"{text:21}" for text in texts).rstrip())
+    return "\n".join(lines)
+
+
+#: Kinds of model and orders of their walks, as the chapter names them.
+WALKS = {
+    "random": ("mask, 1/t", "random"),
+    "confidence": ("mask, 1/t", "confidence"),
+    "flat, random": ("mask, flat", "random"),
+    "noise": ("noise", "all at once"),
+}
+
+
+def by_steps(key: str, guidance: float, by_seed: bool = False) -> str:
+    """One value of the `WALKS` by the number of steps, as text: its median, or each seed."""
+    digits = 0 if key == "distance" else 2
+    rows = [(f"{key}, s = {guidance:g}", *map(str, STEPS))]
+    for name, (kind, order) in WALKS.items():
+        values = [walked(kind, key, guidance=guidance, order=order, steps=n) for n in STEPS]
+        shown = (found if by_seed else [median(found)] for found in values)
+        rows.append((name, *(spread(found, digits, by_seed=True) for found in shown)))
+    return "\n".join(
+        f"{row[0]:18}" + " ".join(f"{text:{12 if by_seed else 5}}" for text in row[1:]).rstrip()
+        for row in rows
+    )
+
+
+def distances() -> dict[str, dict[str, np.ndarray]]:
+    """The distances of the `WALKS` by guidance: (steps, seeds) for each, to be drawn."""
+    return {
+        f"guidance {s:g}": {
+            name: np.array(
+                [walked(kind, "distance", guidance=s, order=order, steps=n) for n in STEPS]
+            )
+            for name, (kind, order) in WALKS.items()
+        }
+        for s in GUIDANCE
+    }
 
 
 MASKING_COMPARISONS = {

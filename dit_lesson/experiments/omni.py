@@ -13,7 +13,7 @@ from dit_lesson.data import TILTED, load_digits, slant
 from dit_lesson.diffusion import mix
 from dit_lesson.embeddings import TimestepEmbedder
 from dit_lesson.evaluation import frechet_distance, judge_features
-from dit_lesson.experiments import Comparison
+from dit_lesson.experiments import Comparison, read_result, spread, table
 from dit_lesson.experiments.masking import CODES, digit_tokens, even_noise, pictures
 from dit_lesson.experiments.recipes import FLOW
 from dit_lesson.experiments.successors import decode, digit_latents, real_features
@@ -310,6 +310,32 @@ def omni_run(recipe: Recipe, kind: str, seed: int) -> dict[str, Any]:
     if kind == "masks":
         return _masks(recipe, seed)
     return _mixed(recipe, seed, 1 + (kind == "noise, two sets of weights"))
+
+
+def report() -> str:
+    """What the three kinds of model paint and read, by seed, as text."""
+    parts = {
+        f"caption to picture, guidance {s:g}": {
+            f"to_picture.{n}.{key}": digits
+            for key, digits in (("name", 2), ("slant", 2), ("distance", 0))
+        }
+        for n, s in enumerate(GUIDANCE)
+    } | {"picture to caption": {"to_words.name": 2, "to_words.slant": 2}}
+    return "\n".join(
+        f"{name}\n{table('omni-comparison', 'kind', measured, by_seed=True)}"
+        for name, measured in parts.items()
+    )
+
+
+def finished() -> str:
+    """How the masked model's lower halves are read, by what it was told, as text."""
+    runs = [run for run in read_result("omni-comparison")["runs"] if run["kind"] == "masks"]
+    lines = ["told       read as the digit    as the other one"]
+    for told in ("nothing", "truth", "wrong"):
+        halves = [run["lower_half"][told] for run in runs]
+        texts = (spread([half[key] for half in halves], 2) for key in ("true_name", "wrong_name"))
+        lines.append(f"{told:10} " + " ".join(f"{text:20}" for text in texts).rstrip())
+    return "\n".join(lines)
 
 
 OMNI_COMPARISONS = {

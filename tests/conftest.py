@@ -11,6 +11,7 @@ from hypothesis import settings
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.browser import ARGUMENTS, BOOK, Silent, visit
+from tools.browsers import FIREFOX, WEBKIT
 from tools.chapters import FIXED_ENVIRONMENT
 from tools.chromium import CHROMIUM
 
@@ -24,6 +25,10 @@ settings.load_profile("book")
 LACKING = {
     "needs_chromium": not CHROMIUM
     and "Chromium is not installed: on Debian, apt-get install chromium; elsewhere Google Chrome",
+    "needs_firefox": not FIREFOX
+    and "Firefox is not installed: on Debian, apt-get install firefox-esr",
+    "needs_webkit": not WEBKIT
+    and "WebKit is not installed: on Debian, apt-get install webkit2gtk-driver xvfb",
 }
 
 

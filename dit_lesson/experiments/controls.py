@@ -79,11 +79,12 @@ def equal_width(kind: Kind) -> int:
     return min(range(48, 100, 4), key=gap)
 
 
-def equal_run(recipe: Recipe, kind: Kind, seed: int) -> dict[str, Any]:
+def equal_run(recipe: Recipe, kind: Kind, learning_rate: float, seed: int) -> dict[str, Any]:
     """Chapter 17's blocks in the DiT of the latents, with as many parameters as DiT's."""
     width = equal_width(kind)
     torch.manual_seed(seed)
     model = Successor(replace(DIGITS_DIT, hidden_size=width), kind, RANK)
+    recipe = replace(recipe, learning_rate=learning_rate)
     Run(model, velocity_loss, digit_latents()["train"], recipe, seed).complete()
     found = judged(model, *digit_latents()["test"], to_images=decode)
     return {"width": width, "parameters": parameters(model)} | found
@@ -205,7 +206,14 @@ CONTROLS = {
     ),
     "equal-comparison": Comparison(
         SHORT,
-        settings("kind", [(kind,) for kind in ("own", "shared", "low rank", "none")]),
+        settings(
+            "kind learning_rate",
+            [
+                (kind, rate)
+                for kind in ("own", "shared", "low rank", "none")
+                for rate in (3e-3, 1e-2, 3e-2)
+            ],
+        ),
         equal_run,
         {"rank": RANK} | MEASURED,
     ),

@@ -42,6 +42,23 @@ def test_every_entrant_answers_zero_at_the_start():
         assert not race.entrant_model(entrant, race.entrant_config(entrant))(x, t, y).any()
 
 
+@pytest.mark.parametrize("entrant", DESIGNS)
+def test_behind_a_layer_norm_no_design_hears_how_loud_its_conditions_are(entrant):
+    torch.manual_seed(0)
+    model = race.entrant_model(entrant, race.entrant_config(entrant, "normed"), "normed").eval()
+    for p in model.parameters():  # at the zero start nothing would be heard
+        torch.nn.init.normal_(p, std=0.1)
+    x, t, y = torch.randn(2, 8, 4, 4), torch.tensor([100.0, 900.0]), torch.tensor([3, 7])
+    with torch.no_grad():
+        before = model(x, t, y)
+        model.get_parameter("y_embedder.embedder.embedding_table.weight").mul_(50)
+        model.get_parameter("t_embedder.embedder.mlp.2.weight").mul_(50)
+        model.get_parameter("t_embedder.embedder.mlp.2.bias").mul_(50)
+        louder = (model(x, t, y) - before).abs().max()
+        another = (model(x, t, y.flip(0)) - before).abs().max()
+    assert louder < 0.05 * another
+
+
 def test_splits_do_not_meet():
     sizes = {name: len(x) for name, (x, _) in race.data().items()}
     assert sizes == {"train": 3600, "validation": 400, "test": 1000}
@@ -51,7 +68,7 @@ def test_splits_do_not_meet():
 
 def test_the_rate_is_the_best_of_the_validation_losses():
     runs = read_result("rate-choice")["runs"]
-    for loudness, entrants in {"unit": race.ENTRANTS, "paper": DESIGNS}.items():
+    for loudness, entrants in race.CHOICES.items():
         for entrant in entrants:
             loss = {
                 rate: mean(

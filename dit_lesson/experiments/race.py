@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import layer_norm
 
 from dit_lesson.autoencoder import Autoencoder
 from dit_lesson.checkpoints import load_model
@@ -28,7 +29,9 @@ from dit_lesson.norms import Modulation
 from dit_lesson.sampling import guided, sample
 from dit_lesson.training import Recipe, Run
 
-Loudness = Literal["unit", "paper"]
+#: How large the vectors of time and class begin; "normed": as small as the paper's, and each of
+#: them passes a layer norm before the model reads it.
+Loudness = Literal["unit", "paper", "normed"]
 
 RECIPE = Recipe(300, 32, learning_rate=1e-2, ema_decay=0.995)  # each entrant has its own rate
 RATES = (3e-3, 1e-2, 3e-2)
@@ -52,12 +55,32 @@ def entrant_config(
     """Its sizes: `DIGITS_DIT` in one of the designs, with embeddings as loud as told."""
     design, _ = VARIANTS.get(entrant, (entrant, None))
     width = width or DIGITS_DIT.hidden_size
-    return replace(DIGITS_DIT, conditioning=design, embedding_init=loudness, hidden_size=width)
+    start: Literal["unit", "paper"] = "unit" if loudness == "unit" else "paper"
+    return replace(DIGITS_DIT, conditioning=design, embedding_init=start, hidden_size=width)
 
 
-def entrant_model(entrant: str, config: DiTConfig) -> DiT:
+class Normed(nn.Module):
+    r"""$\mathrm{LN}(e)$ of an embedder's vectors e, without learned scale and shift.
+
+    forward(*inputs): of the embedder -> (..., D), each vector of mean 0 and deviation 1.
+    """
+
+    def __init__(self, embedder: nn.Module):
+        super().__init__()
+        self.embedder = embedder
+
+    def forward(self, *inputs: Any) -> Tensor:
+        """The embedder's vectors, all equally loud."""
+        vectors = self.embedder(*inputs)
+        return layer_norm(vectors, vectors.shape[-1:], eps=1e-6)
+
+
+def entrant_model(entrant: str, config: DiTConfig, loudness: Loudness = "unit") -> DiT:
     """The model at its start; in a variant the weights of every modulation start otherwise."""
     model = DiT(config)
+    if loudness == "normed":
+        for name in ("t_embedder", "y_embedder"):
+            model.register_module(name, Normed(model.get_submodule(name)))
     if entrant in VARIANTS:
         _, start = VARIANTS[entrant]
         for layer in model.modules():
@@ -66,14 +89,16 @@ def entrant_model(entrant: str, config: DiTConfig) -> DiT:
     return model
 
 
-def train_entrant(recipe: Recipe, entrant: str, config: DiTConfig, seed: int) -> DiT:
+def train_entrant(
+    recipe: Recipe, entrant: str, config: DiTConfig, seed: int, loudness: Loudness = "unit"
+) -> DiT:
     """The entrant, trained on the 3,600 digits.
 
     The seed fixes the start of the weights, and, the same for all entrants, the order of the
     digits, the times, the noise and which labels are dropped.
     """
     torch.manual_seed(seed)
-    model = entrant_model(entrant, config)
+    model = entrant_model(entrant, config, loudness)
     Run(model, velocity_loss, data()["train"], recipe, seed).complete()
     return model
 
@@ -130,7 +155,7 @@ def choice_run(
 ) -> dict[str, Any]:
     """The validation loss at one learning rate."""
     recipe = replace(recipe, learning_rate=learning_rate)
-    model = train_entrant(recipe, entrant, entrant_config(entrant, loudness), seed)
+    model = train_entrant(recipe, entrant, entrant_config(entrant, loudness), seed, loudness)
     by_t = losses(model, "validation", draws=4)
     return {"validation_loss": round(sum(by_t) / len(by_t), 4)}
 
@@ -142,7 +167,7 @@ def race_run(
     rate = best_rate(loudness, entrant)
     width = equal_width(entrant) if equal == "parameters" else DIGITS_DIT.hidden_size
     config = entrant_config(entrant, loudness, width)
-    model = train_entrant(replace(recipe, learning_rate=rate), entrant, config, seed)
+    model = train_entrant(replace(recipe, learning_rate=rate), entrant, config, seed, loudness)
     images, asked = painted(model)
     real = judge_features(digits("test", 32)[0])
     return {
@@ -178,7 +203,14 @@ _RACES = (  # what is made first matters most
     list(product(["steps"], ["unit"], RACE_SEEDS, ENTRANTS)),
     list(product(["steps"], ["paper"], CONTROL_SEEDS, DESIGNS)),
     list(product(["parameters"], ["unit"], CONTROL_SEEDS, _OTHERS)),
+    list(product(["steps"], ["normed"], CONTROL_SEEDS, DESIGNS)),
 )
+#: Whose rate is chosen, by the loudness of the conditions.
+CHOICES: dict[Loudness, tuple[str, ...]] = {
+    "unit": ENTRANTS,
+    "paper": tuple(DESIGNS),
+    "normed": tuple(DESIGNS),
+}
 _SHARED = {"command": "make race", "arguments": asdict(DIGITS_DIT), "times": TIMES}
 
 RACES = {
@@ -186,7 +218,7 @@ RACES = {
         RECIPE,
         [
             {"loudness": loudness, "entrant": entrant, "learning_rate": rate, "seed": seed}
-            for loudness, entrants in {"unit": ENTRANTS, "paper": tuple(DESIGNS)}.items()
+            for loudness, entrants in CHOICES.items()
             for entrant, rate, seed in product(entrants, RATES, CHOICE_SEEDS)
         ],
         choice_run,

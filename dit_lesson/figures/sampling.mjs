@@ -9,6 +9,9 @@ const KINDS = ["shift", "scale", "gate"];
 const GROUPS = BLOCKS.flatMap((block) => ["attn", "mlp"].map((branch) => [block, branch]));
 const CLOSE = 0.001; // times that are equal but for rounding, as the model is told them
 
+// The book's, or what the reader's own run has learned
+const weightsOf = ({ weights, dit }) => (weights === "yours" && ui.kept()) || dit;
+
 // Whether the gates of a branch are held at 0
 const silent = ({ overrule, muted }, block, branch) =>
   overrule === "mute a branch" && muted.startsWith(branch === "attn" ? "attention" : "MLP") &&
@@ -21,7 +24,8 @@ export function stages(state) {
   const { digit, other, guidance, steps, seed, sampler, overrule } = state;
   const times = timesOf(steps, "velocity").slice(0, steps);
   if (!state.dit || !state.decoder || !state.noise) return { times };
-  const { model, pictures } = trained(state, 2, MAX_STEPS + 1); // guidance asks twice
+  const { decoder } = state;
+  const { model, pictures } = trained({ dit: weightsOf(state), decoder }, 2, MAX_STEPS + 1);
   const sizes = [];
   const look = (x, t, y) => {
     const told = overrule === "hold t" ? t.map(() => TIME_SCALE * state.held) : t;
@@ -145,6 +149,7 @@ export default ui.figure({
     seed: ui.menu({ label: "noise" }),
     sampler: ui.menu({ label: "sampler" }),
     overrule: ui.menu({ label: "overrule" }),
+    weights: ui.menu({ label: "weights", when: () => ui.kept() !== undefined }),
     lowest: ui.slider({
       label: "guided from",
       symbol: "t",
@@ -204,7 +209,10 @@ export default ui.figure({
       "hold t": `; the model is told t = ${decimals(state.held)} at every step`,
     }[overrule];
     const inked = painted.reduce((sum, row) => sum + row.filter((value) => value > 0).length, 0);
-    return `A ${digit} from noise ${seed} at guidance ${decimals(guidance)}: ${steps} ${sampler} ` +
+    const own = weightsOf(state) === state.dit ? "" : ", by your own weights";
+    return `A ${digit}${own} from noise ${seed} at guidance ${
+      decimals(guidance)
+    }: ${steps} ${sampler} ` +
       `steps, ${calls} times at which the model is asked${told}. ` +
       `${ui.percent(inked / (PICTURE * PICTURE))} of the picture is ink.`;
   },

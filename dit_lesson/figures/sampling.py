@@ -54,6 +54,8 @@ class SamplingFigure(Figure):
     seed = traitlets.Int(0, min=0, max=SEEDS - 1)
     sampler = traitlets.Enum(("Euler", "Heun"), "Euler")
     overrule = traitlets.Enum(OVERRULES, "nothing")
+    # "yours" are those that a reader has kept in a browser (chapter 13); Python has the book's
+    weights = traitlets.Enum(("the book's", "yours"), "the book's")
     lowest = traitlets.Float(0.5, min=0, max=1)
     highest = traitlets.Float(1.0, min=0, max=1)
     other = traitlets.Int(0, min=0, max=9)

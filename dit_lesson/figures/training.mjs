@@ -158,7 +158,7 @@ function live({ files, write, show }) {
     },
     weights({ bytes }) {
       URL.revokeObjectURL(run.file);
-      run.file = URL.createObjectURL(new Blob([bytes]));
+      Object.assign(run, { bytes, file: URL.createObjectURL(new Blob([bytes])) });
     },
     error({ message }) {
       show({ failed: message });
@@ -255,6 +255,25 @@ const save = () => {
   const draw = (_, now) => {
     element.hidden = !now.run?.file;
     if (now.run?.file) element.href = now.run.file;
+  };
+  return { element, draw };
+};
+
+// Keeps them in this browser, if the figure of chapter 14 can paint with such a model
+const keep = () => {
+  let run;
+  const element = ui.h("button", {
+    type: "button",
+    onclick() {
+      element.textContent = ui.keep(run.bytes)
+        ? "kept: chapter 14 has them"
+        : "this browser keeps nothing";
+    },
+  });
+  const draw = ({ conditioning, predicts }, now) => {
+    element.hidden = !now.run?.file || conditioning !== "adaln-zero" || predicts !== "velocity";
+    if (now.run?.file !== run?.file) element.textContent = "keep them for chapter 14";
+    run = now.run;
   };
   return { element, draw };
 };
@@ -373,6 +392,7 @@ export default ui.figure({
       text: (width) => width === 32 ? "32, for phones" : String(width),
     }),
     save,
+    keep,
   },
   opening:
     "Two sheets of ten digits from the same noise: one by random weights, one by the trained " +

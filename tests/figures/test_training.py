@@ -9,6 +9,7 @@ from playwright.sync_api import expect
 from safetensors.torch import load_file
 
 from dit_lesson.diffusion import Straight, denoising_loss
+from dit_lesson.figures import sampling
 from dit_lesson.figures.assets import unpacked
 from dit_lesson.figures.training import TrainingFigure
 from dit_lesson.models import DESIGNS, DiT
@@ -166,3 +167,36 @@ def test_without_workers_and_webassembly_it_says_so_and_trains(browser, site):
     press(figure, "go on")
     expect(said).to_contain_text("one of width 32 learns here", timeout=60_000)
     page.close()
+
+
+@pytest.mark.needs_chromium
+def test_the_figure_of_sampling_paints_with_weights_that_were_kept(training, tmp_path, monkeypatch):
+    press(training, "50 steps")
+    at_rest(training)
+    with training.page.expect_download() as download:
+        training.get_by_role("link", name="save the weights").click()
+    download.value.save_as(tmp_path / "dit.safetensors")
+    press(training, "keep them for chapter 14")
+    expect(training.get_by_role("button", name="kept: chapter 14 has them")).to_be_visible()
+
+    page = training.page
+    page.goto(page.url.replace(CHAPTER, "14-sampling"))
+    (figure,) = live_figures(page)
+    figure.get_by_label("weights", exact=True).select_option('"yours"')
+    said = figure.get_by_role("status").last
+    expect(said).to_contain_text("by your own weights")
+
+    model = DiT(TrainingFigure().config()).double().eval().requires_grad_(False)
+    model.load_state_dict(load_file(tmp_path / "dit.safetensors"))
+    monkeypatch.setattr(sampling, "dit", lambda _: model)
+    expected = sampling.SamplingFigure().stages()["painted"]
+    np.testing.assert_allclose(list(tables(figure)[1].values()), expected, atol=1e-3)
+
+
+@pytest.mark.needs_chromium
+def test_weights_of_another_design_are_not_kept(training):
+    training.get_by_role("button", name="cross-attention").click()
+    press(training, "50 steps")
+    at_rest(training)
+    expect(training.get_by_role("link", name="save the weights")).to_be_visible()
+    expect(training.get_by_role("button", name="keep them")).to_be_hidden()

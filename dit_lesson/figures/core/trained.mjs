@@ -12,7 +12,8 @@ const opened = new WeakMap();
 export function trained({ dit, decoder }, samples, pictures) {
   if (!opened.has(dit)) {
     const arena = Arena.now();
-    const model = new DiT(arena, {}, { capacity: samples });
+    const hiddenSize = dit["x_embedder.proj.bias"].length;
+    const model = new DiT(arena, { hiddenSize }, { capacity: samples });
     model.load(tensors(dit));
     const side = model.config.inputSize;
     const made = new Decoder(arena, tensors(decoder), { side, capacity: pictures });

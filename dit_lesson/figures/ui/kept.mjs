@@ -1,0 +1,37 @@
+// Weights that a reader's own run has learned: kept in this browser, and sent nowhere.
+import { readWeights } from "../core/checkpoints.mjs";
+/** @import { Weights } from "../core/arrays.mjs" */
+
+const KEY = "dit-weights";
+const PIECE = 3 * 2 ** 13; // bytes: threes, since base64 has four letters for them
+
+// Keeps a safetensors file in the place of the one before; false if the browser keeps nothing
+/** @type {(bytes: Uint8Array) => boolean} */
+export function keep(bytes) {
+  const pieces = [];
+  for (let at = 0; at < bytes.length; at += PIECE) {
+    pieces.push(btoa(String.fromCharCode(...bytes.subarray(at, at + PIECE))));
+  }
+  try {
+    localStorage.setItem(KEY, pieces.join(""));
+    return true;
+  } catch { // blocked, or full
+    return false;
+  }
+}
+
+// What is kept, read once
+let read = { text: null, weights: undefined };
+/** @type {() => Weights | undefined} */
+export function kept() {
+  let text = null;
+  try {
+    text = localStorage.getItem(KEY);
+  } catch { // blocked
+  }
+  if (text !== read.text) {
+    const bytes = text && Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+    read = { text, weights: bytes ? readWeights(bytes) : undefined };
+  }
+  return read.weights;
+}

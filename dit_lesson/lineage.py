@@ -53,6 +53,19 @@ MODELS = (
     ),
     Model("REPA", "2024-10", "velocity", "latents", "own layers", "DINOv2", "2410.06940", "code"),
     Model(
+        "Sana", "2024-10", "velocity", "latents", "shared", "none", "NVlabs/Sana@2cfb4f7", "code"
+    ),
+    Model(
+        "LightningDiT",
+        "2025-01",
+        "not told",
+        "aligned latents",
+        "not told",
+        "in the space",
+        "2501.01423",
+        "abstract",
+    ),
+    Model(
         "MeanFlow",
         "2025-05",
         "mean velocity",
@@ -124,6 +137,16 @@ MODELS = (
         "abstract",
     ),
     Model(
+        "pMF",
+        "2026-01",
+        "mean velocity, by data",
+        "pixels",
+        "tokens",
+        "itself, perceptual nets",
+        "Lyy-iiis/pMF@04f9e34",
+        "code",
+    ),
+    Model(
         "Self-Flow",
         "2026-03",
         "velocity",
@@ -131,6 +154,26 @@ MODELS = (
         "own layers, per token",
         "its own average",
         "2603.06507",
+        "code",
+    ),
+    Model(
+        "DAR",
+        "2026-05",
+        "as its host",
+        "its space",
+        "in the residual stream",
+        "none",
+        "2605.20708",
+        "abstract",
+    ),
+    Model(
+        "JLT",
+        "2026-05",
+        "data",
+        "latents",
+        "own layers",
+        "none, or its own average",
+        "akatsuki-neo/JLT@5f3ed8e",
         "code",
     ),
     Model(

@@ -92,8 +92,8 @@ export function walked(kind, config, weights, labels, noise, options) {
   return [...engine.sample(labels, noise, options)].map(({ x }) => x);
 }
 
-export function decoded(kind, tensors, latents) {
-  return new Decoder(arenas[kind], tensors, { capacity: latents.length / 128 }).decode(latents);
+export function decoded(kind, tensors, latents, side) {
+  return new Decoder(arenas[kind], tensors, { side, capacity: 3 }).decode(latents);
 }
 
 const bytesOf = (text) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0));

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bs4 import BeautifulSoup
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
@@ -45,3 +46,14 @@ def test_the_pictures_of_the_built_book_have_palettes():
     for path in pictures:
         with Image.open(path) as picture:
             assert picture.mode == "P", path.name
+
+
+def test_colab_opens_the_copies_that_the_workflow_pushes(site):
+    link = "https://colab.research.google.com/github/o/n/blob/{}/notebooks/09-x.ipynb"
+    soup = BeautifulSoup(
+        f'<a href="{link.format("main")}"></a><a href="/blob/main/"></a>', "html.parser"
+    )
+    site.lead_to_copies(soup)
+    assert [a["href"] for a in soup.select("a")] == [link.format(site.COPIES), "/blob/main/"]
+    workflow = (ROOT / ".github" / "workflows" / "publish.yml").read_text()
+    assert f"git init --quiet -b {site.COPIES}" in workflow

@@ -280,23 +280,22 @@ def test_a_muted_gate_leaves_the_stream_as_it_was():
     assert muted == shut
 
 
-def autoencoder_tensors():
-    model = Autoencoder(downsample=8)
-    model.load_state_dict(load_weights("autoencoder-4x4x8"))
+@pytest.mark.parametrize(
+    ("name", "downsample", "channels", "side"),
+    [("autoencoder-4x4x8", 8, 8, 4), ("autoencoder-8x8x4", 4, 4, 8)],
+)
+def test_the_decoders_are_those_of_the_shipped_autoencoders(name, downsample, channels, side):
+    model = Autoencoder(downsample)
+    model.load_state_dict(load_weights(name))
     tensors = {
-        name: {"shape": list(value.shape), "data": flat(value)}
-        for name, value in model.state_dict().items()
-        if not name.startswith("encoder")
+        key: {"shape": list(value.shape), "data": flat(value)}
+        for key, value in model.state_dict().items()
+        if not key.startswith("encoder")
     }
-    return model.double(), tensors
-
-
-def test_the_decoder_is_that_of_the_shipped_autoencoder():
-    model, tensors = autoencoder_tensors()
-    latents = single(draw(3, 8, 4, 4))
-    wasm, plain = run(*(("decoded", kind, tensors, flat(latents)) for kind in KINDS))
+    latents = single(draw(3, channels, side, side))
+    wasm, plain = run(*(("decoded", kind, tensors, flat(latents), side) for kind in KINDS))
     assert wasm == plain
-    expected = model.from_latents(torch.tensor(latents).double())
+    expected = model.double().from_latents(torch.tensor(latents).double()).detach()
     np.testing.assert_allclose(wasm, expected.numpy().ravel(), atol=1e-5)
 
 

@@ -155,23 +155,6 @@ def test_cross_attention_equals_torch():
     np.testing.assert_allclose(result["weights"], shares, rtol=0, atol=1e-5)
 
 
-def test_convolution_and_pixel_shuffle_equal_torch():
-    image, weight = random.normal(size=(3, 5, 5)), random.normal(size=(8, 3, 3, 3))
-    bias = random.normal(size=8)
-    rows = weight.reshape(8, -1).tolist()
-    convolved, shuffled = call(
-        [
-            ("convolve", image.ravel().tolist(), 5, rows, bias.tolist()),
-            ("pixelShuffle", np.arange(8 * 25).tolist(), 5),
-        ]
-    )
-    expected = F.conv2d(*map(torch.tensor, (image, weight, bias)), padding=1)
-    np.testing.assert_allclose(convolved, expected.ravel(), rtol=0, atol=1e-9)
-    assert np.array_equal(
-        shuffled, F.pixel_shuffle(torch.arange(8 * 25).reshape(8, 5, 5), 2).ravel()
-    )
-
-
 @pytest.mark.parametrize("order", ["p,p,C", "C,p,p"])
 def test_patches_of_channels_equal_numpy(order):
     """Not square, and with a batch of one: what the figure's square latent cannot show."""

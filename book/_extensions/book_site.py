@@ -36,6 +36,8 @@ from dit_lesson.figures.base import (
 # thebe needs a server and loads itself from elsewhere; <details> folds without a script
 UNUSED_EXTENSIONS = ("sphinx_thebe", "sphinx_togglebutton", "sphinx_comments")
 UNUSED_FILES = re.compile(r"fontawesome|thebe|togglebutton|exercise\.css")
+#: The branch to which the publishing workflow pushes what `tools/colab.py` makes.
+COPIES = "colab"
 UNUSED_OUTPUT = ("**/*.map", "scripts/fontawesome.*", "vendor", "*macros.html", "locales")
 WORD = re.compile(r"[\w-]+")
 CLASS = re.compile(r"\.(-?[A-Za-z_](?:[\w-]|\\.)*)")
@@ -157,12 +159,19 @@ def repair_every_page(app: Sphinx) -> None:
             return text
         soup = BeautifulSoup(text, "html.parser")
         repair(soup)
+        lead_to_copies(soup)
         link_figures(soup, context["pathto"], app.config.book_site_version)
         for picture in soup.select('.dit-figure img[src^="data:image/png;base64,"]'):
             move_out(picture, Path(app.outdir), context["pathto"])
         return str(soup)
 
     templates.render = render_and_repair
+
+
+def lead_to_copies(soup: BeautifulSoup) -> None:
+    """Makes Colab's button open the chapter's copy, which installs the package first."""
+    for link in soup.select('a[href^="https://colab.research.google.com/"]'):
+        link["href"] = re.sub(r"/blob/[^/]+/", f"/blob/{COPIES}/", str(link["href"]), count=1)
 
 
 def link_figures(soup: BeautifulSoup, pathto: Callable[[str, bool], str], version: str) -> None:

@@ -1,7 +1,7 @@
 // Chapter 3's figure: a walk between two digits, in pixels and in latents.
 import { mix } from "./core/arrays.mjs";
-import { decodeLatent } from "./core/autoencoder.mjs";
 import { pictureOf, rowsOf } from "./core/data.mjs";
+import { trainedDecoder } from "./core/trained.mjs";
 import * as ui from "./ui.mjs";
 
 const [SIDE, PICTURE] = [8, 32];
@@ -19,7 +19,7 @@ export function stages(state) {
   const pixels = mix(1 - position, first, position, second);
   const [one, other] = [latents[state.first], latents[state.second]];
   const [latent] = mix(1 - position, [one], position, [other]);
-  const decoded = decoder && rowsOf(decodeLatent(latent, SIDE, decoder), PICTURE);
+  const decoded = decoder && rowsOf(trainedDecoder(decoder, SIDE).decode(latent), PICTURE);
   return {
     first,
     second,

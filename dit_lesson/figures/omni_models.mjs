@@ -1,36 +1,14 @@
 // Chapter 19's figure: one digit painted twice in the page, by masks and by noise, step by step.
-import { Arena } from "./core/arena.mjs";
 import { mean } from "./core/arrays.mjs";
-import { tensors } from "./core/checkpoints.mjs";
 import { rowsOf } from "./core/data.mjs";
-import { Decoder } from "./core/decoder.mjs";
-import { DiT } from "./core/dit.mjs";
 import { guided, walk } from "./core/flow.mjs";
+import { trainedDecoder, trainedDiT } from "./core/trained.mjs";
 import * as ui from "./ui.mjs";
 
 const [SIDE, PICTURE, CHANNELS, NULL_CLASS] = [4, 32, 8, 10];
 const PLACES = SIDE * SIDE;
 const SAYS = 5; // codes that the model holds likeliest
 const MOST = 0.5; // a move of full colour
-
-// The models and the decoder of a figure's assets, opened once
-const opened = new WeakMap();
-function open({ masked, dit, decoder, codes }) {
-  if (!opened.has(dit)) {
-    const arena = Arena.now();
-    const model = (weights, config) => {
-      const made = new DiT(arena, config, { capacity: 2 }); // guidance asks twice
-      made.load(tensors(weights));
-      return made;
-    };
-    opened.set(dit, {
-      masks: model(masked, { inChannels: codes + 1 }),
-      noise: model(dit, {}),
-      pictures: new Decoder(arena, tensors(decoder), { side: SIDE, capacity: 4 + SAYS }),
-    });
-  }
-  return opened.get(dit);
-}
 
 // --- masks --------------------------------------------------------------------------------------
 
@@ -117,7 +95,8 @@ export function stages(state) {
   const { codes, drawn } = state;
   const [steps, step] = walked(state);
   if (!state.masked || !state.dit || !state.decoder || !drawn) return { step };
-  const { masks, noise, pictures } = open(state);
+  const [masks, noise] = [state.masked, state.dit].map((weights) => trainedDiT(weights, 2));
+  const pictures = trainedDecoder(state.decoder, SIDE, 4 + SAYS);
   const path = unmasked(state, masks);
   const { tokens, p } = path[step];
   const { tokens: before } = path[Math.max(0, step - 1)];

@@ -1,8 +1,8 @@
 // Chapter 4's figure: a latent cut into patches, flattened, read back, and what that costs.
-import { decodeLatent } from "./core/autoencoder.mjs";
 import { ditCost } from "./core/counting.mjs";
 import { rowsOf } from "./core/data.mjs";
 import { featureIndex, featurePlace, patchifyChannels, unpatchify } from "./core/patches.mjs";
+import { trainedDecoder } from "./core/trained.mjs";
 import * as ui from "./ui.mjs";
 
 const [SIDE, CHANNELS, COST_SIDE, PICTURE] = [8, 4, 32, 32];
@@ -30,7 +30,7 @@ let last = {};
 function decode(output, decoder, key) {
   if (last.key !== key || last.decoder !== decoder) {
     const flat = Float64Array.from(output.flatMap((channel) => channel.flatMap((row) => [...row])));
-    last = { key, decoder, picture: rowsOf(decodeLatent(flat, SIDE, decoder), PICTURE) };
+    last = { key, decoder, picture: rowsOf(trainedDecoder(decoder, SIDE).decode(flat), PICTURE) };
   }
   return last.picture;
 }

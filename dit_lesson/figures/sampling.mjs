@@ -1,6 +1,6 @@
 // Chapter 14's figure: the trained DiT paints a digit in the page, and may be overruled on the way.
 import { guided, TIME_SCALE, timesOf, walk } from "./core/flow.mjs";
-import { trained } from "./core/trained.mjs";
+import { trainedDecoder, trainedDiT } from "./core/trained.mjs";
 import * as ui from "./ui.mjs";
 
 const [PICTURE, NULL_CLASS, MAX_STEPS] = [32, 10, 20];
@@ -24,8 +24,8 @@ export function stages(state) {
   const { digit, other, guidance, steps, seed, sampler, overrule } = state;
   const times = timesOf(steps, "velocity").slice(0, steps);
   if (!state.dit || !state.decoder || !state.noise) return { times };
-  const { decoder } = state;
-  const { model, pictures } = trained({ dit: weightsOf(state), decoder }, 2, MAX_STEPS + 1);
+  const model = trainedDiT(weightsOf(state), 2); // guidance asks twice
+  const pictures = trainedDecoder(state.decoder, model.config.inputSize, MAX_STEPS + 1);
   const sizes = [];
   const look = (x, t, y) => {
     const told = overrule === "hold t" ? t.map(() => TIME_SCALE * state.held) : t;

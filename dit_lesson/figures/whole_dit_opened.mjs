@@ -1,7 +1,7 @@
 // Chapter 12's second figure: the trained DiT opened, at one time, at one token.
 import { rowsOf } from "./core/data.mjs";
 import { guided, TIME_SCALE, walk } from "./core/flow.mjs";
-import { trained } from "./core/trained.mjs";
+import { trainedDecoder, trainedDiT } from "./core/trained.mjs";
 import * as ui from "./ui.mjs";
 
 const [SIDE, PICTURE, STEPS, HEADS, NULL_CLASS] = [4, 32, 20, 4, 10];
@@ -59,7 +59,8 @@ function heads(model, block, token) {
 export function stages(state) {
   const t = 1 - state.step / STEPS;
   if (!state.dit || !state.decoder || !state.noise) return { t };
-  const { model, pictures } = trained(state, SAMPLES, 2);
+  const model = trainedDiT(state.dit, SAMPLES);
+  const pictures = trainedDecoder(state.decoder, SIDE, 2);
   const x = latents(state, model)[state.step];
   const chosen = BRANCHES.indexOf(state.branch);
   const isShut = (sample, number) =>

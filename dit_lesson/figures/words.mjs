@@ -1,7 +1,7 @@
 // Chapter 18's figure: what three ways paint from a caption, and which word moves which token.
 import { mean } from "./core/arrays.mjs";
-import { decodeLatent } from "./core/autoencoder.mjs";
 import { rowsOf } from "./core/data.mjs";
+import { trainedDecoder } from "./core/trained.mjs";
 import * as ui from "./ui.mjs";
 
 const [ROWS, COLUMNS, CHANNELS, PICTURE, TELLING] = [4, 8, 8, 32, 4];
@@ -33,7 +33,7 @@ function halfOf(levels, half, decoder) {
     const [column, row] = [i % SIDE, Math.floor(i / SIDE)]; // rows of all channels
     return (levels[row * COLUMNS + half * SIDE + column] - 7.5) / 3;
   });
-  return rowsOf(decodeLatent(latent, SIDE, decoder), PICTURE);
+  return rowsOf(trainedDecoder(decoder, SIDE).decode(latent), PICTURE);
 }
 
 // The canvas of each way; those of the last caption are kept, since way and t do not change them

@@ -5,19 +5,28 @@ import { Decoder } from "./decoder.mjs";
 import { DiT } from "./dit.mjs";
 /** @import { Weights } from "./arrays.mjs" */
 
-const opened = new WeakMap();
-
-// Opened once; for batches of `samples` and of `pictures`
-/** @type {(assets: {dit: Weights, decoder: Weights}, samples: number, pictures: number) => {model: DiT, pictures: Decoder}} */
-export function trained({ dit, decoder }, samples, pictures) {
-  if (!opened.has(dit)) {
-    const arena = Arena.now();
-    const hiddenSize = dit["x_embedder.proj.bias"].length;
-    const model = new DiT(arena, { hiddenSize }, { capacity: samples });
-    model.load(tensors(dit));
-    const side = model.config.inputSize;
-    const made = new Decoder(arena, tensors(decoder), { side, capacity: pictures });
-    opened.set(dit, { model, pictures: made });
-  }
-  return opened.get(dit);
+// What was made of some weights, once
+function once(make) {
+  const made = new WeakMap();
+  return (weights, ...sizes) => {
+    if (!made.has(weights)) made.set(weights, make(weights, ...sizes));
+    return made.get(weights);
+  };
 }
+
+// Of latents of `side` x `side` places, `pictures` at a time
+/** @type {(weights: Weights, side: number, pictures?: number) => Decoder} */
+export const trainedDecoder = once((weights, side, pictures = 1) =>
+  new Decoder(Arena.now(), tensors(weights), { side, capacity: pictures })
+);
+
+// For batches of `samples`; a patch is one place of the latent, width and channels are the weights'
+/** @type {(weights: Weights, samples: number) => DiT} */
+export const trainedDiT = once((weights, samples) => {
+  const { length: hiddenSize, 0: { length: inChannels } } = /** @type {any} */ (
+    weights["x_embedder.proj.weight"]
+  );
+  const model = new DiT(Arena.now(), { hiddenSize, inChannels }, { capacity: samples });
+  model.load(tensors(weights));
+  return model;
+});

@@ -43,12 +43,15 @@ HIDDEN = f"""([root, control, changed]) => {{
     }};
     return Math.max(...[control, ...pictures].map(out));
   }};
-  const first = root.getBoundingClientRect().top + scrollY - innerHeight;
-  const last = root.getBoundingClientRect().bottom + scrollY;
+  // from the place where the figure stands under the header, away to either side
+  const box = root.getBoundingClientRect();
+  const start = box.top + scrollY - header.getBoundingClientRect().bottom;
   let best = Infinity;
-  for (let y = first; y < last; y += 8) {{
-    scrollTo({{ top: y, behavior: "instant" }});
-    best = Math.min(best, hidden());
+  for (let away = 0; away < box.height + innerHeight && best > 1; away += 8) {{
+    for (const y of [start + away, start - away]) {{
+      scrollTo({{ top: y, behavior: "instant" }});
+      best = Math.min(best, hidden());
+    }}
   }}
   return best;
 }}"""

@@ -45,7 +45,7 @@ def figure(open_page):
 
 
 def compare(figure, traits):
-    shows(figure, LatentSpaceFigure(**traits), ("latent", "decoded"), atol=1e-9)
+    shows(figure, LatentSpaceFigure(**traits), ("latent", "decoded"), atol=1e-5)
 
 
 @pytest.mark.needs_chromium

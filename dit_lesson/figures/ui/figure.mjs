@@ -235,11 +235,13 @@ function mount(description, model, el) {
   }
   const preference = matchMedia("(prefers-color-scheme: dark)");
   preference.addEventListener("change", repaint);
+  globalThis.addEventListener("storage", ask); // weights that another page keeps, kept.mjs
   return () => {
     cancelAnimationFrame(asked);
     work?.stop();
     for (const observer of [near, size, theme]) observer.disconnect();
     preference.removeEventListener("change", repaint);
+    globalThis.removeEventListener("storage", ask);
     try {
       for (const name of names) model.off(`change:${name}`, ask);
     } catch {

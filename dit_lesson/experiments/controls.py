@@ -1,4 +1,4 @@
-"""Chapter 17's controls: latents, one digit by heart, equal parameters, qk-norm, one step."""
+"""Controls, most of chapter 17: pixels or latents, one digit, equal parameters, one step."""
 
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -45,6 +45,32 @@ def latent_prediction_run(recipe: Recipe, predicts: Prediction, seed: int) -> di
     model = DiT(DIGITS_DIT)
     Run(model, prediction_loss(predicts), digit_latents()["train"], recipe, seed).complete()
     return judged(model, *digit_latents()["test"], predicts, decode)
+
+
+# --- pixels against latents -----------------------------------------------------------------------
+
+#: What each space predicts: in pixels the data, since the velocity fails there ("prediction").
+SPACES: dict[str, Prediction] = {"pixels": "data", "latents": "velocity"}
+LENGTHS = {"short": 1, "long": 4}  # times the recipe's steps
+
+
+def space_model(space: str) -> DiT:
+    """16 tokens of width 64 in either: patches of 8x8 pixels, or single places of a latent."""
+    return DiT(replace(PIXEL_DIT, patch_size=8) if space == "pixels" else DIGITS_DIT)
+
+
+def space_run(
+    recipe: Recipe, space: str, length: str, learning_rate: float, seed: int
+) -> dict[str, Any]:
+    """The same digits in pixels and in latents, with equally many tokens and steps."""
+    data = digit_latents() if space == "latents" else {s: digits(s, 32) for s in ("train", "test")}
+    torch.manual_seed(seed)
+    model = space_model(space)
+    recipe = replace(recipe, steps=LENGTHS[length] * recipe.steps, learning_rate=learning_rate)
+    Run(model, prediction_loss(SPACES[space]), data["train"], recipe, seed).complete()
+    to_images = decode if space == "latents" else lambda x: x
+    found = judged(model, *data["test"], SPACES[space], to_images)
+    return {key: found[key] for key in ("accuracy", "distance")}  # losses of two spaces
 
 
 # --- one digit by heart ---------------------------------------------------------------------------
@@ -198,6 +224,20 @@ CONTROLS = {
         settings("predicts", [(target,) for target in TARGETS]),
         latent_prediction_run,
         {"arguments": asdict(DIGITS_DIT)} | MEASURED,
+    ),
+    "space-comparison": Comparison(
+        Recipe(300, batch_size=32, learning_rate=1e-2, ema_decay=0.995),
+        settings(
+            "space length learning_rate",
+            [
+                (space, length, rate)
+                for space in SPACES
+                for length in LENGTHS
+                for rate in (3e-3, 1e-2)
+            ],
+        ),
+        space_run,
+        MEASURED,
     ),
     "width-comparison": Comparison(
         Recipe(600, batch_size=BATCH, learning_rate=3e-3, ema_decay=0.99),

@@ -1,5 +1,5 @@
 // Chapter 19's figure: one digit painted twice in the page, by masks and by noise, step by step.
-import { mean } from "./core/arrays.mjs";
+import { mean, rootMeanSquare } from "./core/arrays.mjs";
 import { rowsOf } from "./core/data.mjs";
 import { guided, walk } from "./core/flow.mjs";
 import { trainedDecoder, trainedDiT } from "./core/trained.mjs";
@@ -124,11 +124,11 @@ export function stages(state) {
   const x0 = step < steps ? way[step].x0 : x;
   const last = latents[Math.max(0, step - 1)];
   const moved = Array.from({ length: PLACES }, (_, place) => {
-    const squares = Array.from({ length: CHANNELS }, (_, c) => {
+    const moves = Array.from({ length: CHANNELS }, (_, c) => {
       const i = c * PLACES + place;
-      return (x[i] - last[i]) ** 2;
+      return x[i] - last[i];
     });
-    return Math.sqrt(mean(squares));
+    return rootMeanSquare(moves);
   });
 
   const masked = [there, expected].map(latentOf);

@@ -1,4 +1,5 @@
 // Chapter 14's figure: the trained DiT paints a digit in the page, and may be overruled on the way.
+import { rootMeanSquare } from "./core/arrays.mjs";
 import { guided, TIME_SCALE, timesOf, walk } from "./core/flow.mjs";
 import { trainedDecoder, trainedDiT } from "./core/trained.mjs";
 import * as ui from "./ui.mjs";
@@ -16,9 +17,6 @@ const weightsOf = ({ weights, dit }) => (weights === "yours" && ui.kept()) || di
 const silent = ({ overrule, muted }, block, branch) =>
   overrule === "mute a branch" && muted.startsWith(branch === "attn" ? "attention" : "MLP") &&
   (muted.endsWith("all blocks") || muted.endsWith(`block ${block}`));
-
-const rootMeanSquare = (values) =>
-  Math.sqrt(values.reduce((sum, value) => sum + value * value, 0) / values.length);
 
 export function stages(state) {
   const { digit, other, guidance, steps, seed, sampler, overrule } = state;

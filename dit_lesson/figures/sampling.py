@@ -10,14 +10,13 @@ from torch import Tensor
 
 from dit_lesson import plots
 from dit_lesson.diffusion import Model, Straight
-from dit_lesson.figures.assets import unpacked
 from dit_lesson.figures.base import Figure
 from dit_lesson.figures.training_assets import (
     DIT,
     SEEDS,
-    SIDE,
     decoder,
     dit,
+    noise,
     packed_decoder,
     packed_dit,
     packed_noise,
@@ -89,8 +88,7 @@ class SamplingFigure(Figure):
 
         with _Watch(model, self._silent()) as measured:
             step = heun if self.sampler == "Heun" else deterministic
-            noise = unpacked(packed_noise())["noise"][self.seed].reshape(1, 8, SIDE, SIDE)
-            *_, latent = walk(watched, noise, PATH, self.steps, step, "velocity")
+            *_, latent = walk(watched, noise(self.seed), PATH, self.steps, step, "velocity")
         calls = 2 if self.sampler == "Heun" else 1
         pictures = decoder().from_latents(torch.cat([*seen[::calls], latent])).numpy()
         return {

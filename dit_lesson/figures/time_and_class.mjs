@@ -1,5 +1,5 @@
 // Chapter 6's figure: how a time step and a class become one vector.
-import { mean, std } from "./core/arrays.mjs";
+import { rootMeanSquare, std } from "./core/arrays.mjs";
 import { linearRow } from "./core/blocks.mjs";
 import { timestepEmbedding } from "./core/embeddings.mjs";
 import * as ui from "./ui.mjs";
@@ -117,7 +117,7 @@ export default ui.figure({
   ],
   sentence: ({ threshold }, { alive, c }) =>
     `${alive} of 256 dimensions vary with t (deviation above ${threshold}); ` +
-    `c has root mean square ${ui.format(Math.sqrt(mean(c.map((v) => v * v))))}.`,
+    `c has root mean square ${ui.format(rootMeanSquare(c))}.`,
   note: "Time and class are vectors of width 16 with untrained weights; bars go from −3 to 3.",
   table: (_, now) => ({
     caption: "Width 16, untrained weights",

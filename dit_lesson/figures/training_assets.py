@@ -64,3 +64,8 @@ def packed_noise() -> bytes:
     """A latent of noise for each seed, one a row."""
     generator = torch.Generator().manual_seed(0)
     return packed({"noise": torch.randn(SEEDS, 8 * SIDE * SIDE, generator=generator)})
+
+
+def noise(seed: int) -> torch.Tensor:
+    """The latent of noise of a seed as the page has it, (1, 8, 4, 4)."""
+    return unpacked(packed_noise())["noise"][seed].reshape(1, 8, SIDE, SIDE)

@@ -1,4 +1,5 @@
 // Chapter 12's second figure: the trained DiT opened, at one time, at one token.
+import { rootMeanSquare } from "./core/arrays.mjs";
 import { rowsOf } from "./core/data.mjs";
 import { guided, TIME_SCALE, walk } from "./core/flow.mjs";
 import { trainedDecoder, trainedDiT } from "./core/trained.mjs";
@@ -9,8 +10,6 @@ const TOKENS = SIDE * SIDE;
 const BRANCHES = [0, 1, 2].flatMap((block) => [`attention ${block}`, `MLP ${block}`]);
 const SAMPLES = BRANCHES.length + 2; // as it is, each gate shut, all shut behind the chosen
 
-const rootMeanSquare = (values) =>
-  Math.sqrt(values.reduce((sum, value) => sum + value * value, 0) / values.length);
 const length = (values) => Math.sqrt(values.length) * rootMeanSquare(values);
 const numbers = (count, value) => Float32Array.from({ length: count }, (_, i) => value(i));
 
@@ -170,11 +169,10 @@ export default ui.figure({
     legend: ui.legend({ kind: "share", low: "0", high: "50% or more" }),
   },
   wires: [
-    ["taken", "attention_0", { only: "wide" }],
-    ...BRANCHES.slice(1).map((name, i) => [
-      area(BRANCHES[i]),
+    ...BRANCHES.map((name, i) => [
+      i ? area(BRANCHES[i - 1]) : "taken",
       area(name),
-      { role: "gate", only: "wide", flow: (_, { gates }) => gates ? gates[i + 1] : 0.1 },
+      { role: "gate", only: "wide", flow: (_, { gates }) => gates ? gates[i] : 0.1 },
     ]),
     ["MLP_2", "ended", { only: "wide" }],
   ],
@@ -197,7 +195,7 @@ export default ui.figure({
     [
       "nearly done",
       { step: 18, token: 5, branch: "attention 1" },
-      "What is left to decide depends on the neighbours: the attentions count most of all.",
+      "What is left to decide depends on the neighbours: now the attentions count as well.",
     ],
     [
       "one block alone",
@@ -218,8 +216,8 @@ export default ui.figure({
       `${head} moves it farthest, by ${ui.percent(moves[head])} of its length.`;
   },
   note:
-    "A line is as wide as the gate behind it is large. Press a branch to end the model there, " +
-    "click a patch to ask its token.",
+    "Press a branch to end the model there, click a patch to ask its token. Where there is room " +
+    "for lines, one is as wide as the gate of the branch that it leads to is large.",
   table: (_, { effects = [], gates = [] }) => ({
     caption: "Effect of every branch on the token's answer, and the size of its gate",
     columns: ["branch", "effect", "gate"],

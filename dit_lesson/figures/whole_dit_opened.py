@@ -18,6 +18,7 @@ from dit_lesson.figures.training_assets import (
     SIDE,
     decoder,
     dit,
+    noise,
     packed_decoder,
     packed_dit,
     packed_noise,
@@ -96,7 +97,7 @@ class WholeDiTOpenedFigure(Figure):
     @torch.no_grad()
     def _underway(self) -> tuple[np.ndarray, float]:
         """The latent (1, 8, 4, 4) before the chosen step of a walk without guidance, and t."""
-        start = unpacked(packed_noise())["noise"][self.seed].reshape(1, 8, SIDE, SIDE)
+        start = noise(self.seed)
         answer = guided(dit(DIT), torch.tensor([self.digit]), null=10, scale=1)
         latents = [start, *walk(answer, start, PATH, STEPS, predicts="velocity")]
         return latents[self.step].numpy(), 1 - self.step / STEPS

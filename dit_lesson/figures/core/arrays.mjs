@@ -34,6 +34,13 @@ export function std(row) {
   return Math.sqrt(total / row.length);
 }
 
+/** @type {(row: Row) => number} */
+export function rootMeanSquare(row) {
+  let total = 0;
+  for (let i = 0; i < row.length; i += 1) total += row[i] * row[i];
+  return Math.sqrt(total / row.length);
+}
+
 /** @type {(a: Rows, b: Rows) => Rows} */
 export function add(a, b) {
   return a.map((row, n) => mapRow(row, (value, i) => value + b[n][i]));

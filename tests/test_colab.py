@@ -1,7 +1,6 @@
 """The chapters' copies for Colab: they install the package, and run where nothing else has it."""
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -85,4 +84,3 @@ def test_a_copy_runs_where_only_a_wheel_has_the_package(wheel, fresh, tmp_path):
     client.execute(env=environment | {"PIP_NO_INDEX": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"})
     (output,) = notebook.cells[-1].outputs
     assert Path(output.text.strip()).is_relative_to(tmp_path / "env")
-    assert not re.search("error", "".join(o.get("name", "") for o in notebook.cells[1].outputs))

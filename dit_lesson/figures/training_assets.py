@@ -66,6 +66,11 @@ def packed_noise() -> bytes:
     return packed({"noise": torch.randn(SEEDS, 8 * SIDE * SIDE, generator=generator)})
 
 
+def painting() -> dict[str, bytes]:
+    """What paints on the page: the DiT and the decoder in 8 bits, and a noise for each seed."""
+    return {"dit": packed_dit(DIT), "decoder": packed_decoder(), "noise": packed_noise()}
+
+
 def noise(seed: int) -> torch.Tensor:
     """The latent of noise of a seed as the page has it, (1, 8, 4, 4)."""
     return unpacked(packed_noise())["noise"][seed].reshape(1, 8, SIDE, SIDE)

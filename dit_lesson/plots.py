@@ -173,18 +173,15 @@ def patch_stages(
 
 
 def image_row(
-    images: Sequence[np.ndarray],
-    titles: Sequence[str],
-    limit: float = 1,
-    digits: Container[int] = (),
+    images: Sequence[np.ndarray], titles: Sequence[str], digits: Container[int] = ()
 ) -> matplotlib.figure.Figure:
-    """Draw images (H, W) of signed values side by side, zero white; `digits` are ink on paper."""
+    """Draw images (H, W) in [-1, 1] side by side: zero white, but `digits` are ink on paper."""
     width = min(2 * len(images), WIDTH)
     tall = max(len(image) / len(image[0]) for image in images)
     size = (width, tall * width / len(images) + 0.3)
     figure, axes = drawing(1, len(images), figsize=size, squeeze=False)
     for i, (place, image, title) in enumerate(zip(axes[0], images, titles, strict=True)):
-        matrix(place, image, limit, title)
+        matrix(place, image, 1, title)
         place.set_aspect("equal")
         if i in digits:
             place.images[0].set_cmap(INK)
@@ -222,15 +219,13 @@ def digit_rows(rows: dict[str, np.ndarray], titles: Sequence[str]) -> matplotlib
     return figure
 
 
-def point_clouds(
-    clouds: Sequence[np.ndarray], titles: Sequence[str], limit: float = 2.5
-) -> matplotlib.figure.Figure:
+def point_clouds(clouds: Sequence[np.ndarray], titles: Sequence[str]) -> matplotlib.figure.Figure:
     """Draw clouds of points (n, 2) side by side, on the same axes."""
     size = (WIDTH, WIDTH / len(clouds) + 0.4)
     figure, axes = drawing(1, len(clouds), figsize=size, squeeze=False, sharex=True, sharey=True)
     for place, cloud, title in zip(axes[0], clouds, titles, strict=True):
         place.plot(*np.asarray(cloud).T, ".", markersize=3, color=COLOURS["data"])
-        place.set(title=title, xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
+        place.set(title=title, xlim=(-2.5, 2.5), ylim=(-2.5, 2.5), aspect="equal")
     return figure
 
 

@@ -12,6 +12,12 @@ from playwright.sync_api import Browser, Locator, Page, Route, expect
 from dit_lesson.figures.base import Figure
 
 BOOK = Path(__file__).parents[1] / "_build" / "html"
+#: Chapters with a figure.
+WITH_FIGURES = sorted(
+    path.stem
+    for path in (BOOK / "notebooks").glob("*.html")
+    if 'class="dit-figure"' in path.read_text(encoding="utf-8")
+)
 ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",

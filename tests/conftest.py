@@ -32,6 +32,15 @@ LACKING = {
 }
 
 
+#: What takes longest begins first, so that all test processes end together.
+LONGEST = ("test_figures_page", "test_pages", "test_experiments", "test_browsers", "test_training")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first; else the order stays."""
+    items.sort(key=lambda item: [item.path.stem != name for name in LONGEST])
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip, or fail in CI, a test whose marker names what this machine lacks."""
     for marker, sentence in LACKING.items():

@@ -12,7 +12,7 @@ from torch.nn.functional import cosine_similarity, silu
 
 from dit_lesson.checkpoints import load_model
 from dit_lesson.data import digits
-from dit_lesson.diffusion import Prediction, Straight, denoising_loss
+from dit_lesson.diffusion import Prediction, Straight, conditional_loss, denoising_loss
 from dit_lesson.evaluation import accuracy, frechet_distance, judge_features, loss_by_t
 from dit_lesson.experiments import Comparison, settings
 from dit_lesson.experiments.recipes import (
@@ -96,15 +96,7 @@ def judged_images(images: Tensor, asked: Tensor) -> dict[str, float]:
 
 def prediction_loss(predicts: Prediction) -> Loss:
     """The error of any target, measured in the velocity."""
-
-    def loss(model: Callable, x: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
-        t = FLOW.draw(len(x), generator)
-        noise = torch.randn(x.shape, generator=generator)
-        return denoising_loss(
-            lambda x, t: model(x, t, y, generator), x, t, noise, FLOW, predicts, "velocity"
-        )
-
-    return loss
+    return conditional_loss(FLOW, predicts, measured_in="velocity")
 
 
 def prediction_run(

@@ -17,6 +17,7 @@ SIDE, SEEDS = 4, 8  # of a latent, in cells; noises to start from
 PER_CLASS = 360  # all but those on which the book's settings are chosen
 
 
+@cache
 def packed_latents() -> bytes:
     """Standardised latents of training digits in 4 bits, with their labels.
 

@@ -8,9 +8,9 @@ from http.server import ThreadingHTTPServer
 
 import pytest
 from hypothesis import settings
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
-from tests.browser import ARGUMENTS, BOOK, Silent, visit
+from tests.browser import BOOK, Silent, chromium, visit
 from tools.browsers import FIREFOX, WEBKIT
 from tools.chapters import FIXED_ENVIRONMENT
 from tools.chromium import CHROMIUM
@@ -53,10 +53,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """One headless Chromium for a module's tests."""
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
-        yield chromium
-        chromium.close()
+    with chromium() as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

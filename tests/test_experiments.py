@@ -21,6 +21,7 @@ from dit_lesson.experiments import (
     shortened,
     spread,
     table,
+    words,
 )
 from dit_lesson.experiments.__main__ import COMPARISONS
 from dit_lesson.experiments.shipped import SHIPPED, make
@@ -47,6 +48,8 @@ def few(tmp_path_factory):
         for module in lessons():
             if hasattr(module, "SAMPLES"):
                 patch.setattr(module, "SAMPLES", 40)
+        for name, asked in words.TESTS.items():
+            patch.setitem(words.TESTS, name, asked[:40])
         forget()
         yield
     forget()

@@ -27,7 +27,7 @@ pdf: book  ## print the built book into _build/book.pdf (needs Chromium)
 	@$(BIN)/python -m tools.pdf
 
 test: book  ## run every test: package, notebooks, figures, pages
-	@$(BIN)/python -m pytest -n 3 --dist loadfile
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 lab: $(READY)  ## open the chapters in JupyterLab
 	@$(BIN)/python -m jupyterlab notebooks

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from dit_lesson.autoencoder import Autoencoder, autoencoder_loss
 from dit_lesson.checkpoints import load_weights, save_weights, write_atomically
 from dit_lesson.data import Pictures, digits, load_pictures, shift_images
-from dit_lesson.diffusion import Prediction, Straight, denoising_loss
+from dit_lesson.diffusion import Prediction, Straight, conditional_loss
 from dit_lesson.models import DESIGNS, DIT_CONFIGS, DiT, DiTConfig
 from dit_lesson.sampling import guided, sample
 from dit_lesson.training import Recipe, Run, require_data
@@ -153,6 +153,7 @@ class Training:
         self.recipe = Recipe(options.steps, options.batch_size, learning_rate, ema_decay=ema_decay)
         require_data((self.images, self.labels), options.batch_size)
         self.predicts: Prediction = "data" if options.pixels else "velocity"
+        self.loss = conditional_loss(PATH, self.predicts, measured_in="velocity")
         self.stop_asked = False
 
     def run(self) -> None:
@@ -194,14 +195,6 @@ class Training:
             if n % self.options.every == 0 or n == run.recipe.steps:
                 if is_first():
                     look(run)
-
-    def loss(self, model: nn.Module, x: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
-        """Flow matching: the error of the velocity, whatever the model predicts."""
-        t = PATH.draw(len(x), generator)
-        noise = torch.randn(x.shape, generator=generator, device=x.device)
-        return denoising_loss(
-            lambda x, t: model(x, t, y, generator), x, t, noise, PATH, self.predicts, "velocity"
-        )
 
     def look(self, run: Run) -> None:
         """Write samples, a row a class, and the curve of the loss."""

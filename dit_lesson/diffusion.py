@@ -427,6 +427,29 @@ def denoising_loss(
     return error.mean()
 
 
+def conditional_loss(
+    path: Path, predicts: Prediction, measured_in: Prediction | None = None
+) -> Callable[..., Tensor]:
+    """`denoising_loss` as a run takes it: of a model that is told y, at times of the path.
+
+    Args:
+        path: draws the times.
+        predicts: what the model's answer is.
+        measured_in: the quantity whose error counts.
+    Returns: a function of model, x0 (B, ...), y (B, ...) and the generator, the source of times,
+    noise and dropout; it gives a scalar.
+    """
+
+    def loss(model: Callable, x0: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
+        t = path.draw(len(x0), generator)
+        noise = torch.randn(x0.shape, generator=generator, device=x0.device)
+        return denoising_loss(
+            lambda x, t: model(x, t, y, generator), x0, t, noise, path, predicts, measured_in
+        )
+
+    return loss
+
+
 def min_snr(limit: float = 5.0) -> Callable[[Tensor], Tensor]:
     r"""$w = \min(\mathrm{SNR}, \gamma) / \mathrm{SNR}$, for a loss on the noise.
 

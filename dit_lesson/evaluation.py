@@ -126,7 +126,7 @@ def frechet_distance(features: Tensor, reference: Tensor) -> float:
     return max(0.0, (shift + covariance.trace() + other.trace() - 2 * cross).item())
 
 
-def floor(n: int = 1000, draws: int = 10, seed: int = 0) -> tuple[float, float]:
+def floor(n: int = 1000, draws: int = 10) -> tuple[float, float]:
     """The Fréchet distance of n real training digits to the test digits: mean and deviation.
 
     What a perfect painter would score, as far as n digits can show it.
@@ -134,7 +134,6 @@ def floor(n: int = 1000, draws: int = 10, seed: int = 0) -> tuple[float, float]:
     Args:
         n: digits in a draw, 2 to 4,000.
         draws: at least 2.
-        seed: of the draws.
     Returns: the mean over the draws, and their standard deviation.
     """
     positive("floor", n=n, draws=draws)
@@ -142,7 +141,7 @@ def floor(n: int = 1000, draws: int = 10, seed: int = 0) -> tuple[float, float]:
         require(value >= 2, f"floor: {name} is 1, expected at least 2")
     train, test = _real_features("train"), _real_features("test")
     require(n <= len(train), f"floor: n is {n}, expected at most the {len(train)} training digits")
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     orders = (torch.randperm(len(train), generator=generator) for _ in range(draws))
     distances = torch.tensor([frechet_distance(train[order[:n]], test) for order in orders])
     return distances.mean().item(), distances.std().item()
@@ -201,7 +200,6 @@ def loss_by_t(
     x0: Tensor,
     times: Sequence[float] | Sequence[int],
     draws: int = 4,
-    seed: int = 0,
 ) -> list[float]:
     r"""$L(t) = \mathbb E_{x_0, \epsilon}\,\ell(x_0, t, \epsilon)$ for each t.
 
@@ -212,7 +210,6 @@ def loss_by_t(
         x0: (B, ...) data.
         times: the t at which to measure.
         draws: of noise for each time.
-        seed: of the noise.
     Returns: one number for each of times.
     Raises: ValueError if times is empty or draws is no whole number of at least 1.
     """
@@ -220,7 +217,7 @@ def loss_by_t(
     numbers("loss_by_t", x0=x0)
     positive("loss_by_t", draws=draws)
     require(len(times) > 0, "loss_by_t: times is empty, expected at least one time")
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     noises = [torch.randn(x0.shape, generator=generator) for _ in range(draws)]
     return [
         sum(loss(x0, torch.full((len(x0),), t), noise).item() for noise in noises) / draws
@@ -247,10 +244,10 @@ def _real_features(split: str) -> Tensor:
 
 
 @torch.no_grad()
-def _in_pieces(function: Callable[[Tensor], Tensor], images: Tensor, size: int = 500) -> Tensor:
+def _in_pieces(function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     """``function`` of all images, a piece at a time: thousands of feature maps need much memory."""
     _require_images("judge", images)
-    return torch.cat([function(piece) for piece in images.split(size)])
+    return torch.cat([function(piece) for piece in images.split(500)])
 
 
 def _require_images(function: str, images: Tensor) -> None:

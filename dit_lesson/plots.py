@@ -5,6 +5,7 @@ to the caller.  Signed values have one diverging map, white at zero; digits are 
 """
 
 from collections.abc import Container, Sequence
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.figure
@@ -53,18 +54,34 @@ if SIGNED.name not in mpl.colormaps:
 use_style()
 
 
+def drawing(*grid: int, **options: Any) -> tuple[matplotlib.figure.Figure, Any]:
+    """`plt.subplots`, closed: the caller shows it, and a notebook would show it a second time."""
+    figure, axes = plt.subplots(*grid, **options)
+    plt.close(figure)
+    return figure, axes
+
+
+def framed(axes: Axes, title: str = "") -> None:
+    """No ticks, and a line on all sides."""
+    axes.set(xticks=[], yticks=[], title=title)
+    axes.spines[:].set_visible(True)
+
+
+def frame_row(axes: Axes, row: int, width: int) -> None:
+    """Frame one row of a drawn matrix."""
+    axes.add_patch(plt.Rectangle((-0.5, row - 0.5), width, 1, fill=False, linewidth=1.5))
+
+
 def matrix(axes: Axes, values: np.ndarray, limit: float, title: str = "") -> None:
     """Draw a matrix of signed values, white at 0 and full colour at +-limit."""
     axes.imshow(values, cmap=SIGNED, vmin=-limit, vmax=limit, aspect="auto")
-    axes.set(xticks=[], yticks=[], title=title)
-    axes.spines[:].set_visible(True)
+    framed(axes, title)
 
 
 def ink(axes: Axes, image: np.ndarray, title: str = "") -> None:
     """Draw an image (H, W) of values from -1, paper, to 1, ink; what lies beyond is cut off."""
     axes.imshow(image, cmap=INK, vmin=-1, vmax=1)
-    axes.set(xticks=[], yticks=[], title=title)
-    axes.spines[:].set_visible(True)
+    framed(axes, title)
 
 
 def patch_grid(
@@ -77,8 +94,7 @@ def patch_grid(
         axes.axvline(line, color=COLOURS["data"], linewidth=1)
     for line in np.arange(patch_size, height, patch_size) - 0.5:
         axes.axhline(line, color=COLOURS["data"], linewidth=1)
-    axes.set(xticks=[], yticks=[], title=title)
-    axes.spines[:].set_visible(True)
+    framed(axes, title)
 
 
 def token_stages(
@@ -92,18 +108,16 @@ def token_stages(
 
     One token's row is framed; its mean and standard deviation stand below.
     """
-    figure, axes = plt.subplots(
+    figure, axes = drawing(
         2, len(stages) + 1, figsize=(WIDTH, 3.2), gridspec_kw={"height_ratios": [3, 1]}
     )
-    plt.close(figure)  # the caller shows it; without this a notebook would show it twice
     patch_grid(axes[0, 0], image, patch_size, "the digit")
     axes[1, 0].axis("off")
     limit = 3
     for (above, below), name, stage in zip(axes.T[1:], names, stages, strict=True):
         matrix(above, stage, limit)
         above.set_title(name.replace(" (", "\n("))
-        frame = plt.Rectangle((-0.5, token - 0.5), stage.shape[1], 1, fill=False, linewidth=1.5)
-        above.add_patch(frame)
+        frame_row(above, token, stage.shape[1])
         below.hist(stage.ravel(), bins=32, range=(-limit - 1, limit + 1), color=COLOURS["data"])
         below.set_yscale("symlog")
         below.set(xticks=[-limit, 0, limit])
@@ -117,8 +131,7 @@ def position_table(
     table: np.ndarray, similarity: np.ndarray, token: int
 ) -> matplotlib.figure.Figure:
     """Draw position embeddings (N, D) beside one token's similarity to all, on their grid."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 2.9))
-    plt.close(figure)
+    figure, (left, right) = drawing(1, 2, figsize=(WIDTH, 2.9))
     rows, columns = similarity.shape
     left.imshow(similarity, cmap=SIGNED, vmin=-1, vmax=1)
     row, column = divmod(token, columns)
@@ -126,9 +139,7 @@ def position_table(
     left.set(title="similarity to the framed token", xlabel="column", ylabel="row")
     left.spines[:].set_visible(True)
     matrix(right, table, 1, "position embeddings")
-    right.add_patch(
-        plt.Rectangle((-0.5, token - 0.5), table.shape[1], 1, fill=False, linewidth=1.5)
-    )
+    frame_row(right, token, table.shape[1])
     right.set(xlabel=f"features D = {table.shape[1]}", ylabel=f"tokens N = {rows * columns}")
     return figure
 
@@ -144,8 +155,7 @@ def patch_stages(
 
     The four channels stand in a square, two above two; the latents have deviation 1.
     """
-    figure, axes = plt.subplots(1, 5, figsize=(WIDTH, 1.9))
-    plt.close(figure)
+    figure, axes = drawing(1, 5, figsize=(WIDTH, 1.9))
     limit = 3
     for place, channels, title in ((1, latent, "latent, 4 channels"), (3, output, "read back")):
         (a, b), (c, d) = channels[:2], channels[2:]
@@ -163,19 +173,15 @@ def patch_stages(
 
 
 def image_row(
-    images: Sequence[np.ndarray],
-    titles: Sequence[str],
-    limit: float = 1,
-    digits: Container[int] = (),
+    images: Sequence[np.ndarray], titles: Sequence[str], digits: Container[int] = ()
 ) -> matplotlib.figure.Figure:
-    """Draw images (H, W) of signed values side by side, zero white; `digits` are ink on paper."""
+    """Draw images (H, W) in [-1, 1] side by side: zero white, but `digits` are ink on paper."""
     width = min(2 * len(images), WIDTH)
     tall = max(len(image) / len(image[0]) for image in images)
     size = (width, tall * width / len(images) + 0.3)
-    figure, axes = plt.subplots(1, len(images), figsize=size, squeeze=False)
-    plt.close(figure)
+    figure, axes = drawing(1, len(images), figsize=size, squeeze=False)
     for i, (place, image, title) in enumerate(zip(axes[0], images, titles, strict=True)):
-        matrix(place, image, limit, title)
+        matrix(place, image, 1, title)
         place.set_aspect("equal")
         if i in digits:
             place.images[0].set_cmap(INK)
@@ -189,8 +195,7 @@ def ink_rows(
     room = 0.9 if names else 0  # inches for the rows' names
     width = min(1.5 * len(titles), WIDTH - room)
     size = (width + room, len(rows) * width / len(titles) + 0.3)
-    figure, axes = plt.subplots(len(rows), len(titles), figsize=size, squeeze=False)
-    plt.close(figure)
+    figure, axes = drawing(len(rows), len(titles), figsize=size, squeeze=False)
     for places, images in zip(axes, rows, strict=True):
         for place, image in zip(places, images, strict=True):
             ink(place, image)
@@ -204,8 +209,7 @@ def ink_rows(
 def digit_rows(rows: dict[str, np.ndarray], titles: Sequence[str]) -> matplotlib.figure.Figure:
     """Draw digits (n, H, W) from 0 to 255: a row for every name, a column for every title."""
     size = (WIDTH, 0.8 * len(rows) + 0.3)
-    figure, axes = plt.subplots(len(rows), len(titles), figsize=size, squeeze=False)
-    plt.close(figure)
+    figure, axes = drawing(len(rows), len(titles), figsize=size, squeeze=False)
     for places, (name, images) in zip(axes, rows.items(), strict=True):
         for place, image in zip(places, images, strict=True):
             ink(place, image / 127.5 - 1)
@@ -215,18 +219,13 @@ def digit_rows(rows: dict[str, np.ndarray], titles: Sequence[str]) -> matplotlib
     return figure
 
 
-def point_clouds(
-    clouds: Sequence[np.ndarray], titles: Sequence[str], limit: float = 2.5
-) -> matplotlib.figure.Figure:
+def point_clouds(clouds: Sequence[np.ndarray], titles: Sequence[str]) -> matplotlib.figure.Figure:
     """Draw clouds of points (n, 2) side by side, on the same axes."""
     size = (WIDTH, WIDTH / len(clouds) + 0.4)
-    figure, axes = plt.subplots(
-        1, len(clouds), figsize=size, squeeze=False, sharex=True, sharey=True
-    )
-    plt.close(figure)
+    figure, axes = drawing(1, len(clouds), figsize=size, squeeze=False, sharex=True, sharey=True)
     for place, cloud, title in zip(axes[0], clouds, titles, strict=True):
         place.plot(*np.asarray(cloud).T, ".", markersize=3, color=COLOURS["data"])
-        place.set(title=title, xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
+        place.set(title=title, xlim=(-2.5, 2.5), ylim=(-2.5, 2.5), aspect="equal")
     return figure
 
 
@@ -241,8 +240,7 @@ def noised_digit(
 
     The chosen schedule is drawn bold and marked at ``progress``, the share of its steps.
     """
-    figure, axes = plt.subplots(2, 4, figsize=(WIDTH, 4.4))
-    plt.close(figure)
+    figure, axes = drawing(2, 4, figsize=(WIDTH, 4.4))
     for place, (title, (image, cmap)) in zip(axes.flat, panels.items(), strict=False):
         matrix(place, image, 1 if title == "data" else 2, title)
         place.images[0].set_cmap(cmap)
@@ -280,15 +278,12 @@ def block_stages(
 ) -> matplotlib.figure.Figure:
     """Draw the tokens (N, D) at the stages of a block in two rows, one token's row framed."""
     columns = (len(stages) + 1) // 2
-    figure, axes = plt.subplots(2, columns, figsize=(WIDTH, 4.2))
-    plt.close(figure)
+    figure, axes = drawing(2, columns, figsize=(WIDTH, 4.2))
     for place in axes.flat[len(stages) :]:
         place.axis("off")
     for place, name, stage in zip(axes.flat, names, stages, strict=False):
         matrix(place, stage, 3, name)
-        place.add_patch(
-            plt.Rectangle((-0.5, token - 0.5), stage.shape[1], 1, fill=False, linewidth=1.5)
-        )
+        frame_row(place, token, stage.shape[1])
     return figure
 
 
@@ -297,8 +292,7 @@ def by_depth(curves: dict[str, np.ndarray], titles: Sequence[str]) -> matplotlib
 
     A line is the median over the seeds, its band goes from the smallest to the largest.
     """
-    figure, axes = plt.subplots(1, len(titles), figsize=(WIDTH, 2.8))
-    plt.close(figure)
+    figure, axes = drawing(1, len(titles), figsize=(WIDTH, 2.8))
     dashes = ("-", "--", ":", "-.")
     for place, quantity, title in zip(axes, range(len(titles)), titles, strict=True):
         for (name, values), dash in zip(curves.items(), dashes, strict=False):
@@ -344,8 +338,7 @@ def condition_vectors(
 
 def curve(x: np.ndarray, y: np.ndarray, xlabel: str, ylabel: str) -> matplotlib.figure.Figure:
     """Draw one line."""
-    figure, axes = plt.subplots(figsize=(WIDTH, 2.6))
-    plt.close(figure)
+    figure, axes = drawing(figsize=(WIDTH, 2.6))
     axes.plot(x, y, color=COLOURS["data"])
     axes.set(xlabel=xlabel, ylabel=ylabel)
     return figure
@@ -355,8 +348,7 @@ def losses_by_t(
     times: Sequence[float], curves: dict[str, Sequence[float]], limits: tuple[float, float]
 ) -> matplotlib.figure.Figure:
     """Draw the loss of several models by time, on a logarithmic scale within the limits."""
-    figure, axes = plt.subplots(figsize=(WIDTH, 3))
-    plt.close(figure)
+    figure, axes = drawing(figsize=(WIDTH, 3))
     dashes = ("-", "--", ":", "-.")
     for (name, losses), dash, shade in zip(
         curves.items(), dashes, list(COLOURS.values()), strict=False
@@ -374,10 +366,9 @@ def by_steps(
 
     A line is the median over the seeds, a dot one of them.
     """
-    figure, axes = plt.subplots(
+    figure, axes = drawing(
         1, len(panels), figsize=(WIDTH, 2.8), squeeze=False, sharex=True, sharey=True
     )
-    plt.close(figure)
     shades = ("gray", COLOURS["condition"], COLOURS["scale"], "black")
     for place, (title, curves) in zip(axes[0], panels.items(), strict=True):
         for (name, values), shade in zip(curves.items(), shades, strict=False):
@@ -392,8 +383,7 @@ def by_steps(
 
 def ledger(costs: dict[str, dict[str, float]], chosen: str, unit: str) -> matplotlib.figure.Figure:
     """Draw costs by design and part: the parts of one design, and all designs as stacked bars."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3))
-    plt.close(figure)
+    figure, (left, right) = drawing(1, 2, figsize=(WIDTH, 3))
     # what every design has is grey, what serves the condition has a colour
     colours = {"modulation": COLOURS["scale"], "MLP": "#c3c7cd", "attention scores": "black"}
     for part in ("time embedding", "label embedding"):
@@ -424,8 +414,7 @@ def runs(values: dict[str, dict[str, Sequence[float]]], ylabel: str) -> matplotl
     The n-th run of every column has the same shape.
     """
     size = (min(5 * len(values), WIDTH), 3.2)
-    figure, axes = plt.subplots(1, len(values), figsize=size, squeeze=False, sharey=True)
-    plt.close(figure)
+    figure, axes = drawing(1, len(values), figsize=size, squeeze=False, sharey=True)
     for place, (title, columns) in zip(axes[0], values.items(), strict=True):
         for column, results in enumerate(columns.values()):
             for result, shape in zip(results, "o^sDv", strict=False):
@@ -440,8 +429,7 @@ def classified(
     image: np.ndarray, patch_size: int, attention: np.ndarray, probabilities: np.ndarray
 ) -> matplotlib.figure.Figure:
     """Draw an image (H, W) in patches, CLS's attention to them (N,), and class probabilities."""
-    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(WIDTH, 2.7))
-    plt.close(figure)
+    figure, (left, middle, right) = drawing(1, 3, figsize=(WIDTH, 2.7))
     patch_grid(left, image, patch_size, "what the model sees")
     side = image.shape[0] // patch_size
     matrix(middle, attention.reshape(side, side), 0.3, "where CLS looks")
@@ -456,29 +444,25 @@ def attention_of_cls(
 ) -> matplotlib.figure.Figure:
     """Draw images (n, H, W) above CLS's attention to their patches (n, blocks, side, side)."""
     rows = 1 + maps.shape[1]
-    figure, axes = plt.subplots(rows, len(images), figsize=(WIDTH, 1.6 * rows))
-    plt.close(figure)
+    figure, axes = drawing(rows, len(images), figsize=(WIDTH, 1.6 * rows))
     for column, (image, stack, title) in enumerate(zip(images, maps, titles, strict=True)):
         ink(axes[0, column], image, title)
         for row, attention in enumerate(stack, start=1):
             axes[row, column].imshow(attention, cmap=SHARES, vmin=0, vmax=0.3)
-            axes[row, column].set(xticks=[], yticks=[])
-            axes[row, column].spines[:].set_visible(True)
+            framed(axes[row, column])
             axes[row, 0].set_ylabel(f"block {row - 1}")
     return figure
 
 
 def classified_input(image: np.ndarray, patch_size: int) -> matplotlib.figure.Figure:
     """Draw an image (H, W) with its cuts, and beside it its patches as a sequence of rows."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 2.8), width_ratios=[1, 2])
-    plt.close(figure)
+    figure, (left, right) = drawing(1, 2, figsize=(WIDTH, 2.8), width_ratios=[1, 2])
     patch_grid(left, image, patch_size, "an image")
     side = image.shape[0] // patch_size
     tokens = image.reshape(side, patch_size, side, patch_size).swapaxes(1, 2)
     tokens = tokens.reshape(side * side, patch_size**2)
     right.imshow(tokens, cmap=INK, vmin=-1, vmax=1, aspect="auto")
-    right.set(xticks=[], yticks=[], title="the same as a sequence")
-    right.spines[:].set_visible(True)
+    framed(right, "the same as a sequence")
     right.set(xlabel=f"features {tokens.shape[1]}", ylabel=f"tokens N = {len(tokens)}")
     return figure
 
@@ -499,8 +483,7 @@ def four_blocks() -> matplotlib.figure.Figure:
     }
     shades = COLOURS | {"norm": "#e3e5e9", "part": "#c3c7cd"}
     ink = "#a03f77"  # the condition's colour, dark enough for text
-    figure, axes = plt.subplots(1, len(designs), figsize=(WIDTH, 4.5), sharey=True)
-    plt.close(figure)
+    figure, axes = drawing(1, len(designs), figsize=(WIDTH, 4.5), sharey=True)
     line = {"color": "black", "linewidth": 1, "zorder": 0}
     for place, (name, branches) in zip(axes, designs.items(), strict=True):
         place.set(title=name, xlim=(-1.5, 1.15), ylim=(-0.5, 10.6), xticks=[], yticks=[])

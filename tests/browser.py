@@ -1,17 +1,26 @@
 """A real browser on the built book, with the network cut, and what drives a figure in it."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
-from playwright.sync_api import Browser, Locator, Page, Route, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect, sync_playwright
 
 from dit_lesson.figures.base import Figure
+from tools.chromium import CHROMIUM
 
 BOOK = Path(__file__).parents[1] / "_build" / "html"
+#: Chapters with a figure.
+WITH_FIGURES = sorted(
+    path.stem
+    for path in (BOOK / "notebooks").glob("*.html")
+    if 'class="dit-figure"' in path.read_text(encoding="utf-8")
+)
 ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -25,6 +34,15 @@ READY = """async () => {
   await document.fonts.ready;
   return true;
 }"""
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """A headless Chromium."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+        yield browser
+        browser.close()
 
 
 class Silent(SimpleHTTPRequestHandler):

@@ -8,9 +8,9 @@ from http.server import ThreadingHTTPServer
 
 import pytest
 from hypothesis import settings
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
-from tests.browser import ARGUMENTS, BOOK, Silent, visit
+from tests.browser import BOOK, Silent, chromium, visit
 from tools.browsers import FIREFOX, WEBKIT
 from tools.chapters import FIXED_ENVIRONMENT
 from tools.chromium import CHROMIUM
@@ -32,6 +32,15 @@ LACKING = {
 }
 
 
+#: What takes longest begins first, so that all test processes end together.
+LONGEST = ("test_figures_page", "test_pages", "test_experiments", "test_browsers", "test_training")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first; else the order stays."""
+    items.sort(key=lambda item: [item.path.stem != name for name in LONGEST])
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip, or fail in CI, a test whose marker names what this machine lacks."""
     for marker, sentence in LACKING.items():
@@ -44,10 +53,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """One headless Chromium for a module's tests."""
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
-        yield chromium
-        chromium.close()
+    with chromium() as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

@@ -104,6 +104,7 @@ def test_maps_are_those_of_the_running_model_and_leave_it_as_it_was():
     }
     torch.testing.assert_close(maps["second"], model.second.weights(model.first(x), context))
     assert not model.first._forward_hooks and torch.equal(model(x, context), before)
+    assert list(attention_maps(nn.Sequential(model.first), x)) == ["0"]  # one layer is enough
 
 
 @pytest.mark.parametrize(

@@ -86,10 +86,18 @@ def test_what_a_condition_adds_in_the_other_designs_differs_from_token_to_token(
     assert affine_residual(x[0], x[0] + change) > 0.01
 
 
-def test_in_context_is_the_vit_block():
+def test_in_context_is_the_vit_block_and_that_is_its_equations():
     x, context = draw(2, N, D), condition(b.InContextBlock)
     vit, in_context = make(b.ViTBlock), make(b.InContextBlock)
     assert torch.equal(vit(x), in_context(x, context))
+    h = x + vit.attn(vit.norm1(x))
+    torch.testing.assert_close(vit(x), h + vit.mlp(vit.norm2(h)))
+
+
+@pytest.mark.parametrize("design", [b.ViTBlock, *DESIGNS])
+def test_the_mlp_is_four_times_as_wide_unless_it_is_told_otherwise(design):
+    assert design(D, HEADS).mlp.fc1.out_features == 4 * D
+    assert design(D, HEADS, 2.5).mlp.fc1.out_features == 60
 
 
 def test_the_adaln_block_is_its_equations():

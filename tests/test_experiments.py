@@ -1,25 +1,27 @@
 """What is trained for the book: every experiment works, stops and goes on; results are data."""
 
+import hashlib
 import json
+import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
-from dit_lesson import experiments
+from dit_lesson import data, experiments
 from dit_lesson.checkpoints import load_model, read_card
 from dit_lesson.experiments import (
     Comparison,
     __main__,
     compare,
-    masking,
-    omni,
     read_result,
+    recipes,
     record,
     shortened,
     spread,
-    streaming,
     table,
+    words,
 )
 from dit_lesson.experiments.__main__ import COMPARISONS
 from dit_lesson.experiments.shipped import SHIPPED, make
@@ -31,6 +33,41 @@ RECIPE = Recipe(steps=5, batch_size=4, learning_rate=0.1)
 # --- each one, for two steps ----------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def few(tmp_path_factory):
+    """A tenth of the digits, and 40 samples: an experiment is to work, not to find anything."""
+    path = tmp_path_factory.mktemp("digits") / "digits.npz"
+    with np.load(data.DIGITS) as file:
+        np.savez(path, images=file["images"][::10], labels=file["labels"][::10])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(data, "DIGITS", path)
+        patch.setattr(data, "SHA256", hashlib.sha256(path.read_bytes()).hexdigest())
+        patch.setattr(data, "PER_CLASS", data.PER_CLASS // 10)
+        for module in (data, recipes):
+            patch.setattr(module, "TRAIN_PER_CLASS", 40)
+        for module in lessons():
+            if hasattr(module, "SAMPLES"):
+                patch.setattr(module, "SAMPLES", 40)
+        for name, asked in words.TESTS.items():
+            patch.setitem(words.TESTS, name, asked[:40])
+        forget()
+        yield
+    forget()
+
+
+def lessons():
+    return [module for name, module in sys.modules.items() if name.startswith("dit_lesson.")]
+
+
+def forget():
+    """What is kept of the digits, and of what a model says of them."""
+    for module in lessons():
+        for function in vars(module).values():
+            if hasattr(function, "cache_clear"):
+                function.cache_clear()
+
+
+@pytest.mark.usefixtures("few")
 @pytest.mark.parametrize("name", SHIPPED)
 def test_every_shipped_model_can_be_made_and_its_card_rebuilds_it(name, tmp_path):
     make(name, replace(SHIPPED[name].recipe, steps=2), tmp_path)
@@ -42,10 +79,9 @@ def test_every_shipped_model_can_be_made_and_its_card_rebuilds_it(name, tmp_path
         assert card[key] == shipped[key], key
 
 
+@pytest.mark.usefixtures("few")
 @pytest.mark.parametrize("name", COMPARISONS)
-def test_every_comparison_can_be_made(name, tmp_path, monkeypatch):
-    for module in (masking, omni, streaming):  # whose samples take long, trained or not
-        monkeypatch.setattr(module, "SAMPLES", 100)
+def test_every_comparison_can_be_made(name, tmp_path):
     short = shortened(COMPARISONS[name], steps=2)
     compare(name, short, tmp_path)
     made, kept = read_result(name, tmp_path), read_result(name)

@@ -9,17 +9,21 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import BOOK, TWO_FRAMES, at_rest, each_visible, live_figures, seen, visit
+from tests.browser import (
+    BOOK,
+    TWO_FRAMES,
+    WITH_FIGURES,
+    at_rest,
+    each_visible,
+    live_figures,
+    seen,
+    visit,
+)
 
 pytestmark = pytest.mark.needs_chromium
 
-CHAPTERS = sorted(
-    path.stem
-    for path in (BOOK / "notebooks").glob("*.html")
-    if 'class="dit-figure"' in path.read_text(encoding="utf-8")
-)
-each_chapter = pytest.mark.parametrize("chapter", CHAPTERS)
-SCREENS = [(1280, 720), (375, 667)]
+each_chapter = pytest.mark.parametrize("chapter", WITH_FIGURES)
+PHONE = {"viewport": {"width": 375, "height": 667}, "has_touch": True}
 
 # All pictures of a figure, but those that only tell more
 PICTURES = ":is(canvas, .dit-valve, .dit-rows):not(.dit-more *)"
@@ -98,30 +102,6 @@ def press(figure, slider):
     box.blur()
 
 
-@each_chapter
-def test_every_control_changes_what_is_drawn(open_page, chapter):
-    # by turns from a server and from disk, where the same scripts run; all pages open from both
-    page = open_page(chapter, "http" if int(chapter[:2]) % 2 else "file")
-    for figure in live_figures(page):
-        known = set()
-        for slider in each_visible(figure, "input[type=range]"):
-            known.add(slider.get_attribute("id"))
-            press(figure, slider)
-        for menu in each_visible(figure, "select"):
-            if not menu.is_visible():  # another menu's choice has hidden it
-                continue
-            chosen = menu.input_value()
-            check_change(figure, lambda menu=menu: choose_other(menu), label(menu))
-            for slider in each_visible(figure, "input[type=range]"):
-                if slider.get_attribute("id") not in known:  # a slider that this choice reveals
-                    press(figure, slider)
-            menu.select_option(chosen)
-        for button in each_visible(figure, "button:not(:disabled)"):
-            check_change(figure, button.click, button.inner_text())
-        for folded in each_visible(figure, "summary"):
-            check_change(figure, folded.click, folded.inner_text())
-
-
 def hidden_part(figure, control):
     """How many pixels of what a control changes, or of itself, cannot be seen together."""
     page = figure.page
@@ -133,34 +113,38 @@ def hidden_part(figure, control):
     return page.evaluate(HIDDEN, [figure.element_handle(), control.element_handle(), changed])
 
 
-@pytest.mark.parametrize("size", SCREENS, ids=str)
-@each_chapter
-def test_cause_and_effect_in_one_look(open_page, chapter, size):
-    """While a control is moved, every picture that it changes is on the screen with it."""
-    width, height = size
-    page = open_page(chapter, viewport={"width": width, "height": height})
+def reset(figure):
+    """The figure as it was at first; a menu shows what that made of it with the next frame."""
+    figure.get_by_role("button", name="reset", exact=True).click()
+    at_rest(figure)
+
+
+def out_of_sight(page):
+    """For every control of a page what cannot be seen together with it, with its pixels."""
     lost = []
     for figure in live_figures(page):
         known = set()
-
-        def start(menu=None, figure=figure):
-            figure.get_by_role("button", name="reset", exact=True).click()
-            at_rest(figure)  # a menu shows what the reset made of it with the next frame
-            if menu:  # whose choice may reveal other controls
-                choose_other(menu)
-                at_rest(figure)
-
-        start()
+        reset(figure)
         for menu in [None, *each_visible(figure, "select")]:
-            start(menu)
+            choose(figure, menu)
             for control in each_visible(figure, "input[type=range], select"):
                 name = control.get_attribute("id")
                 if name not in known:
                     known.add(name)
-                    start(menu)
                     if (hidden := hidden_part(figure, control)) > 1:
                         lost.append(f"{label(control)}: {hidden:.0f} px out of sight")
-    assert not lost
+                    reset(figure)
+                    choose(figure, menu)
+            if menu:
+                reset(figure)
+    return lost
+
+
+def choose(figure, menu):
+    """What a menu does not say yet, which may reveal other controls."""
+    if menu:
+        choose_other(menu)
+        at_rest(figure)
 
 
 def test_the_measure_sees_what_is_out_of_sight(open_page):
@@ -172,12 +156,20 @@ def test_the_measure_sees_what_is_out_of_sight(open_page):
     assert hidden_part(figure, token) > 100
 
 
-@pytest.fixture(scope="module", params=CHAPTERS)
-def shared(request, browser):
-    """One visit of a chapter for the tests that leave the page as they found it."""
-    opened = visit(browser, f"{BOOK.as_uri()}/notebooks/{request.param}.html")
+# --- on a large screen ----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module", params=WITH_FIGURES)
+def shared(request, browser, site):
+    """One visit of a chapter at 1280 pixels for several tests; nothing is asked for beyond it.
+
+    By turns from a server and from disk, where the same scripts run.
+    """
+    start = site if int(request.param[:2]) % 2 else f"{BOOK.as_uri()}/"
+    opened = visit(browser, f"{start}notebooks/{request.param}.html")
     yield opened.page
     opened.page.context.close()
+    assert (opened.foreign, opened.errors) == ([], [])
 
 
 def test_controls_are_native_labelled_and_large_enough(shared):
@@ -259,6 +251,66 @@ def test_reduced_motion_moves_nothing(shared):
         assert figure.evaluate("e => e.getAnimations({ subtree: true }).length") == 0
 
 
+def test_cause_and_effect_in_one_look(shared):
+    """While a control is moved, every picture that it changes is on the screen with it."""
+    assert not out_of_sight(shared)
+
+
+def test_every_control_changes_what_is_drawn(shared):
+    for figure in live_figures(shared):
+        reset(figure)
+        known = set()
+        for slider in each_visible(figure, "input[type=range]"):
+            known.add(slider.get_attribute("id"))
+            press(figure, slider)
+        for menu in each_visible(figure, "select"):
+            if not menu.is_visible():  # another menu's choice has hidden it
+                continue
+            chosen = menu.input_value()
+            check_change(figure, lambda menu=menu: choose_other(menu), label(menu))
+            for slider in each_visible(figure, "input[type=range]"):
+                if slider.get_attribute("id") not in known:  # a slider that this choice reveals
+                    press(figure, slider)
+            menu.select_option(chosen)
+        for button in each_visible(figure, "button:not(:disabled)"):
+            check_change(figure, button.click, button.inner_text())
+        for folded in each_visible(figure, "summary"):
+            check_change(figure, folded.click, folded.inner_text())
+
+
+# --- on a phone -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module", params=WITH_FIGURES)
+def phone(request, browser):
+    """One visit of a chapter from disk on a phone; nothing is asked for beyond the book."""
+    opened = visit(browser, f"{BOOK.as_uri()}/notebooks/{request.param}.html", **PHONE)
+    yield opened.page
+    opened.page.context.close()
+    assert (opened.foreign, opened.errors) == ([], [])
+
+
+def test_formulas_are_set_from_disk(phone):
+    assert phone.locator(".math mjx-container").count() == phone.locator(".math").count()
+
+
+def test_touch_moves_a_control(phone):
+    (figure, *_) = live_figures(phone)
+    sliders, buttons = each_visible(figure, "input[type=range]"), each_visible(figure, "button")
+    control = (sliders or buttons)[0]
+    control.scroll_into_view_if_needed()
+    box = control.bounding_box()
+    place = box["x"] + 0.9 * box["width"], box["y"] + box["height"] / 2
+    check_change(figure, lambda: phone.touchscreen.tap(*place), "a touch")
+
+
+def test_cause_and_effect_in_one_look_on_a_phone(phone):
+    assert not out_of_sight(phone)
+
+
+# --- without JavaScript, and before what is loaded when it is asked for
+
+
 @each_chapter
 def test_without_javascript_the_picture_stays(open_page, chapter):
     page = open_page(chapter, java_script_enabled=False)
@@ -268,21 +320,6 @@ def test_without_javascript_the_picture_stays(open_page, chapter):
         pictures.nth(i).scroll_into_view_if_needed()
         assert pictures.nth(i).is_visible()
         assert len(pictures.nth(i).get_attribute("alt")) > 40
-
-
-@each_chapter
-def test_touch_moves_a_control(open_page, chapter):
-    page = open_page(chapter, has_touch=True, viewport={"width": 375, "height": 700})
-    (figure, *_) = live_figures(page)
-    sliders, buttons = each_visible(figure, "input[type=range]"), each_visible(figure, "button")
-    control = (sliders or buttons)[0]
-    control.scroll_into_view_if_needed()
-    box = control.bounding_box()
-    place = box["x"] + 0.9 * box["width"], box["y"] + box["height"] / 2
-    check_change(figure, lambda: page.touchscreen.tap(*place), "a touch")
-
-
-# What is loaded when it is asked for
 
 
 @pytest.mark.parametrize("scheme", ["http", "file"])

@@ -1,6 +1,7 @@
 """The front page of the built book: its cards, its figure, and the chapter to go on with."""
 
 import re
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,12 +17,17 @@ FILES = [entry["file"] for part in TOC["parts"] for entry in part["chapters"]]
 CHAPTERS = [file for file in FILES if file.startswith("notebooks/")]
 
 
+@cache
+def built(name):
+    """A page of the built book, parsed once."""
+    return BeautifulSoup((BOOK / name).read_text("utf8"), "html.parser")
+
+
 @pytest.fixture(scope="module")
 def cards():
-    soup = BeautifulSoup((BOOK / FRONT).read_text("utf8"), "html.parser")
     return {
         card.select_one(".sd-card-title a")["href"].removeprefix("../").removesuffix(".html"): card
-        for card in soup.select(".chapter-card")
+        for card in built(FRONT).select(".chapter-card")
     }
 
 
@@ -31,7 +37,7 @@ def test_every_chapter_has_its_card_in_order(cards):
 
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_card_says_what_its_chapter_says(cards, name):
-    chapter = BeautifulSoup((BOOK / f"{name}.html").read_text("utf8"), "html.parser")
+    chapter = built(f"{name}.html")
     box = " ".join(chapter.select_one(".admonition.note").get_text().split())
     text = " ".join(cards[name].select_one(".sd-card-text").get_text().split())
     assert text.endswith("?") and text in box
@@ -45,8 +51,7 @@ def test_card_says_what_its_chapter_says(cards, name):
 def test_each_chapter_ends_with_the_question_of_the_next(cards):
     for before, after in pairwise(CHAPTERS):
         for page, link in ((before, ".right-next"), (after, ".left-prev")):
-            soup = BeautifulSoup((BOOK / f"{page}.html").read_text("utf8"), "html.parser")
-            asked = soup.select_one(f"{link} .question").get_text()
+            asked = built(f"{page}.html").select_one(f"{link} .question").get_text()
             name = after if page == before else before
             assert asked == " ".join(cards[name].select_one(".sd-card-text").get_text().split())
 

@@ -76,6 +76,7 @@ def test_a_fixed_table_is_no_parameter_and_a_learned_one_is():
         p.numel() for p in fixed.parameters()
     )
     assert difference == fixed.pos_embed.numel() == 16 * 64
+    assert fixed.blocks[0].mlp.fc1.out_features == 4 * 64
 
 
 # --- DiT: the start -----------------------------------------------------------------------
@@ -95,6 +96,24 @@ def test_the_output_is_exactly_zero_and_the_first_loss_is_one(conditioning):
 def test_learn_sigma_doubles_the_output_channels():
     assert make()(*batch()).shape == (4, 8, 8, 8)
     assert make(learn_sigma=False)(*batch()).shape == (4, 4, 8, 8)
+
+
+@pytest.mark.parametrize("conditioning", DESIGNS)
+def test_the_first_block_is_given_patches_with_positions_and_vectors_as_the_design_says(
+    conditioning,
+):
+    model, given = make(conditioning=conditioning), []
+    model.blocks[0].register_forward_hook(lambda _, args, __: given.extend(args))
+    x, t, y = batch()
+    model(x, t, y)
+    assert torch.equal(given[0][:, :16], model.x_embedder(x) + model.pos_embed)
+    for layer, count in (
+        (model.blocks[0], DESIGNS[conditioning].modulation),
+        (model.final_layer, DESIGNS[conditioning].final_modulation),
+    ):
+        rows = len(layer.adaLN_modulation[1].bias) if count else 0
+        assert rows == count * SMALL["hidden_size"]
+        assert hasattr(layer, "adaLN_modulation") == bool(count)
 
 
 @pytest.mark.parametrize("conditioning", DESIGNS)
@@ -318,3 +337,4 @@ def test_attention_heads_are_64_or_72_wide_as_in_the_paper():
     widths = {config.hidden_size // config.num_heads for config in DIT_CONFIGS.values()}
     assert widths == {64, 72}
     assert DIT_CONFIGS["DiT-XL/8"] == DiTConfig(32, 8, 4, 1152, 28, 16)
+    assert DIT_CONFIGS["DiT-XL/2"] == DiTConfig()

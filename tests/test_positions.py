@@ -43,6 +43,7 @@ def test_sines_come_first_and_the_frequencies_are_as_in_the_paper():
     np.testing.assert_allclose(
         sincos_1d([3], 4)[0], np.sin([3, 0.03]).tolist() + np.cos([3, 0.03]).tolist()
     )
+    np.testing.assert_allclose(frequencies(2, period=1.44), [1, 1 / 1.2])
 
 
 @given(FOURS, SIDE, SIDE)

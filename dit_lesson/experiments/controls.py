@@ -10,9 +10,8 @@ from torch import Tensor, nn
 from dit_lesson.data import digits
 from dit_lesson.diffusion import Prediction
 from dit_lesson.embeddings import LabelEmbedder, TimestepEmbedder
-from dit_lesson.evaluation import accuracy, frechet_distance, judge_features
 from dit_lesson.experiments import Comparison, settings
-from dit_lesson.experiments.recipes import DIGITS_DIT, velocity_loss
+from dit_lesson.experiments.recipes import DIGITS_DIT, train_dit, velocity_loss
 from dit_lesson.experiments.successors import (
     MEASURED,
     PIXEL_DIT,
@@ -23,8 +22,8 @@ from dit_lesson.experiments.successors import (
     digit_latents,
     draw_pair,
     judged,
+    judged_images,
     prediction_loss,
-    real_features,
 )
 from dit_lesson.models import DiT, DiTConfig
 from dit_lesson.successors import Attention, Kind, Successor
@@ -41,9 +40,8 @@ def parameters(model: nn.Module) -> int:
 
 def latent_prediction_run(recipe: Recipe, predicts: Prediction, seed: int) -> dict[str, Any]:
     """Latents, 8 numbers a token."""
-    torch.manual_seed(seed)
-    model = DiT(DIGITS_DIT)
-    Run(model, prediction_loss(predicts), digit_latents()["train"], recipe, seed).complete()
+    loss = prediction_loss(predicts)
+    model = train_dit(recipe, seed, DIGITS_DIT, *digit_latents()["train"], loss)
     return judged(model, *digit_latents()["test"], predicts, decode)
 
 
@@ -64,10 +62,9 @@ def space_run(
 ) -> dict[str, Any]:
     """The same digits in pixels and in latents, with equally many tokens and steps."""
     data = digit_latents() if space == "latents" else {s: digits(s, 32) for s in ("train", "test")}
-    torch.manual_seed(seed)
-    model = space_model(space)
     recipe = replace(recipe, steps=LENGTHS[length] * recipe.steps, learning_rate=learning_rate)
-    Run(model, prediction_loss(SPACES[space]), data["train"], recipe, seed).complete()
+    config, loss = space_model(space).config, prediction_loss(SPACES[space])
+    model = train_dit(recipe, seed, config, *data["train"], loss)
     to_images = decode if space == "latents" else lambda x: x
     found = judged(model, *data["test"], SPACES[space], to_images)
     return {key: found[key] for key in ("accuracy", "distance")}  # losses of two spaces
@@ -81,9 +78,8 @@ BATCH = 32
 def width_run(recipe: Recipe, width: int, seed: int) -> dict[str, Any]:
     """The velocity loss on one digit in 16 tokens of 64 numbers, for a network that has only it."""
     x, y = (part[:1].expand(BATCH, *part.shape[1:]) for part in digits("train", 32))
-    torch.manual_seed(seed)
-    model = DiT(replace(PIXEL_DIT, patch_size=8, hidden_size=width))
-    Run(model, velocity_loss, (x, y), recipe, seed).complete()
+    config = replace(PIXEL_DIT, patch_size=8, hidden_size=width)
+    model = train_dit(recipe, seed, config, x, y, velocity_loss)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         losses = [velocity_loss(model, x, y, generator).item() for _ in range(20)]
@@ -210,10 +206,7 @@ def digit_step_run(
                 r = t if times == "t only" else r
                 z = z - mean_velocity(model, z, r, t, asked, told) / steps
             images = decode(z).clamp(-1, 1)
-        found[str(steps)] = {
-            "accuracy": round(accuracy(images, asked), 3),
-            "distance": round(frechet_distance(judge_features(images), real_features()), 1),
-        }
+        found[str(steps)] = judged_images(images, asked)
     return {"steps": found}
 
 

@@ -1,14 +1,13 @@
 """What each number of a short training is worth: one is changed, the others stay."""
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from dit_lesson.checkpoints import load_model
-from dit_lesson.diffusion import Prediction, Straight, denoising_loss
+from dit_lesson.diffusion import Prediction, Straight, conditional_loss, denoising_loss
 from dit_lesson.evaluation import accuracy, frechet_distance, judge_features, loss_by_t
 from dit_lesson.experiments import Comparison, settings
 from dit_lesson.experiments.recipes import DIGITS_DIT, judge_split
@@ -66,11 +65,6 @@ def knob_run(recipe: Recipe, knob: str, seed: int) -> dict[str, Any]:
     train, (real, y) = judge_split()
     x = autoencoder.to_latents(real)
     shape = {"in_channels": x.shape[1], "input_size": x.shape[2], "patch_size": x.shape[2] // 4}
-
-    def loss(model: Callable, x: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
-        t, noise = path.draw(len(x), generator), torch.randn(x.shape, generator=generator)
-        return denoising_loss(lambda x, t: model(x, t, y, generator), x, t, noise, path, predicts)
-
     torch.manual_seed(seed)
     model = DiT(
         replace(
@@ -86,6 +80,7 @@ def knob_run(recipe: Recipe, knob: str, seed: int) -> dict[str, Any]:
         batch_size=knobs.batch_size,
         learning_rate=knobs.learning_rate,
     )
+    loss = conditional_loss(path, predicts)
     run = Run(model, loss, (autoencoder.to_latents(train[0]), train[1]), changed, seed)
     for _ in run.walk():
         pass

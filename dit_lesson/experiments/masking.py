@@ -15,8 +15,13 @@ from dit_lesson.checkpoints import load_model
 from dit_lesson.data import digits
 from dit_lesson.evaluation import accuracy, frechet_distance, judge_features
 from dit_lesson.experiments import Comparison, read_result, spread
-from dit_lesson.experiments.recipes import DIGITS_DIT, FLOW, velocity_loss
-from dit_lesson.experiments.successors import decode, digit_latents, real_features
+from dit_lesson.experiments.recipes import DIGITS_DIT, FLOW, train_dit, velocity_loss
+from dit_lesson.experiments.successors import (
+    decode,
+    digit_latents,
+    judged_images,
+    real_features,
+)
 from dit_lesson.masking import (
     ORDERS,
     fit_codes,
@@ -30,7 +35,7 @@ from dit_lesson.masking import (
 )
 from dit_lesson.models import DiT
 from dit_lesson.sampling import guided, sample
-from dit_lesson.training import Loss, Recipe, Run
+from dit_lesson.training import Loss, Recipe
 
 CODES = 256  # K
 MASKED_DIT = replace(DIGITS_DIT, in_channels=CODES + 1)  # chapter 13's model: only channels differ
@@ -98,10 +103,8 @@ def token_loss(weighted: bool = True, told: bool = False) -> Loss:
 
 def train_masked(recipe: Recipe, seed: int, weighted: bool = True, told: bool = False) -> DiT:
     """A DiT that has learned what stands behind a mask."""
-    torch.manual_seed(seed)
-    model = DiT(MASKED_DIT)
-    Run(model, token_loss(weighted, told), digit_tokens()["train"], recipe, seed).complete()
-    return model
+    loss = token_loss(weighted, told)
+    return train_dit(recipe, seed, MASKED_DIT, *digit_tokens()["train"], loss)
 
 
 # --- judging ------------------------------------------------------------------------------------
@@ -136,11 +139,7 @@ def unseen(tokens: Tensor) -> float:
 
 def judged(tokens: Tensor, images: Tensor, y: Tensor) -> dict[str, float]:
     """Accuracy, distance to the test digits, and pairs of tokens that no training digit has."""
-    return {
-        "accuracy": round(accuracy(images, y), 3),
-        "distance": round(frechet_distance(judge_features(images), real_features()), 1),
-        "unseen": round(unseen(tokens), 3),
-    }
+    return judged_images(images, y) | {"unseen": round(unseen(tokens), 3)}
 
 
 def _masked_walks(model: DiT, told: bool, seed: int) -> Iterator[dict[str, Any]]:
@@ -175,10 +174,8 @@ def _noise_walks(model: DiT, seed: int) -> Iterator[dict[str, Any]]:
 def masks_run(recipe: Recipe, kind: str, seed: int) -> dict[str, Any]:
     """One model, and what it paints in 1 to 16 steps."""
     if kind == "noise":
-        torch.manual_seed(seed)
-        model = DiT(DIGITS_DIT)
         recipe = replace(NOISE_RECIPE, steps=recipe.steps)
-        Run(model, velocity_loss, digit_latents()["train"], recipe, seed).complete()
+        model = train_dit(recipe, seed, DIGITS_DIT, *digit_latents()["train"], velocity_loss)
         return {"bits": None, "walks": list(_noise_walks(model, seed))}
     told = kind == "mask, told t"
     model = train_masked(recipe, seed, kind != "mask, flat", told)

@@ -1,6 +1,5 @@
 """How the models of the book are trained: configurations, recipes, and one function a kind."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -18,7 +17,7 @@ from torch.nn.functional import (
 from dit_lesson.autoencoder import Autoencoder, autoencoder_loss
 from dit_lesson.checkpoints import load_model
 from dit_lesson.data import CAPTION_WORDS, TRAIN_PER_CLASS, digits, shift_images
-from dit_lesson.diffusion import Straight, VariancePreserving, denoising_loss, linear_betas
+from dit_lesson.diffusion import Straight, VariancePreserving, conditional_loss, linear_betas
 from dit_lesson.evaluation import Judge
 from dit_lesson.models import DiT, DiTConfig, ViT
 from dit_lesson.training import Loss, Recipe, Run
@@ -66,6 +65,9 @@ NOISE_DIT_RECIPE = Recipe(2200, 64, learning_rate=4e-3, ema_decay=0.998, fused=F
 DIGITS_DIT_RECIPE = Recipe(1400, 32, learning_rate=1e-2, ema_decay=0.995)
 
 DDPM = VariancePreserving(linear_betas(1000))
+
+noise_loss = conditional_loss(DDPM, "noise")
+velocity_loss = conditional_loss(FLOW, "velocity")  # times in the middle are likely
 
 
 def train_autoencoder(
@@ -190,22 +192,6 @@ def train_dit(
     model = DiT(config)
     Run(model, loss or noise_loss, (x, y), recipe, seed).complete()
     return model
-
-
-def noise_loss(model: Callable, x: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
-    """The error of the predicted noise on DDPM's path; times and noise from the generator."""
-    t = DDPM.draw(len(x), generator)
-    noise = torch.randn(x.shape, generator=generator)
-    return denoising_loss(lambda x, t: model(x, t, y, generator), x, t, noise, DDPM)
-
-
-def velocity_loss(model: Callable, x: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
-    """The error of the predicted velocity on the straight path; times in the middle are likely."""
-    t = FLOW.draw(len(x), generator)
-    noise = torch.randn(x.shape, generator=generator)
-    return denoising_loss(
-        lambda x, t: model(x, t, y, generator), x, t, noise, FLOW, predicts="velocity"
-    )
 
 
 def latents(autoencoder: str) -> dict[str, tuple[Tensor, Tensor]]:

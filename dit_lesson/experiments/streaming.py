@@ -12,10 +12,9 @@ from dit_lesson.attention import SelfAttention
 from dit_lesson.blocks import AdaLNFinalLayer, AdaLNZeroBlock
 from dit_lesson.checkpoints import load_model
 from dit_lesson.embeddings import LabelEmbedder, TimestepEmbedder
-from dit_lesson.evaluation import accuracy, frechet_distance, judge_features
 from dit_lesson.experiments import Comparison
 from dit_lesson.experiments.recipes import FLOW, latents, velocity_loss
-from dit_lesson.experiments.successors import real_features
+from dit_lesson.experiments.successors import judged_images
 from dit_lesson.sampling import guided, sample
 from dit_lesson.training import Recipe, Run
 from dit_lesson.validation import shapes, within
@@ -125,10 +124,7 @@ def streaming_run(recipe: Recipe, look_ahead: int, seed: int) -> dict[str, Any]:
     for name, z in (("whole", paint(noise)), ("streamed", streamed(paint, noise, look_ahead))):
         with torch.no_grad():
             images = load_model(AUTOENCODER).from_latents(z).clamp(-1, 1)
-        result[name] = {
-            "accuracy": round(accuracy(images, asked), 3),
-            "distance": round(frechet_distance(judge_features(images), real_features()), 1),
-        }
+        result[name] = judged_images(images, asked)
     return result
 
 

@@ -12,7 +12,7 @@ from torch.nn.functional import cosine_similarity, silu
 
 from dit_lesson.checkpoints import load_model
 from dit_lesson.data import digits
-from dit_lesson.diffusion import Prediction, Straight, denoising_loss
+from dit_lesson.diffusion import Prediction, Straight, conditional_loss, denoising_loss
 from dit_lesson.evaluation import accuracy, frechet_distance, judge_features, loss_by_t
 from dit_lesson.experiments import Comparison, settings
 from dit_lesson.experiments.recipes import (
@@ -20,6 +20,7 @@ from dit_lesson.experiments.recipes import (
     FLOW,
     VIT,
     latents,
+    train_dit,
     velocity_loss,
     vit_features,
 )
@@ -79,8 +80,12 @@ def judged(
     noise = torch.randn(SAMPLES, *x.shape[1:], generator=torch.Generator().manual_seed(0))
     answer = guided(model, asked, model.config.num_classes, GUIDANCE)
     images = to_images(sample(answer, noise, FLOW, SAMPLING_TIMES, predicts=predicts)).clamp(-1, 1)
+    return {"loss": round(sum(by_t) / len(by_t), 4)} | judged_images(images, asked)
+
+
+def judged_images(images: Tensor, asked: Tensor) -> dict[str, float]:
+    """Accuracy, and distance to the test digits."""
     return {
-        "loss": round(sum(by_t) / len(by_t), 4),
         "accuracy": round(accuracy(images, asked), 3),
         "distance": round(frechet_distance(judge_features(images), real_features()), 1),
     }
@@ -91,24 +96,15 @@ def judged(
 
 def prediction_loss(predicts: Prediction) -> Loss:
     """The error of any target, measured in the velocity."""
-
-    def loss(model: Callable, x: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
-        t = FLOW.draw(len(x), generator)
-        noise = torch.randn(x.shape, generator=generator)
-        return denoising_loss(
-            lambda x, t: model(x, t, y, generator), x, t, noise, FLOW, predicts, "velocity"
-        )
-
-    return loss
+    return conditional_loss(FLOW, predicts, measured_in="velocity")
 
 
 def prediction_run(
     recipe: Recipe, patch_size: int, predicts: Prediction, seed: int
 ) -> dict[str, Any]:
     """Pixels in patches of some size."""
-    torch.manual_seed(seed)
-    model = DiT(replace(PIXEL_DIT, patch_size=patch_size))
-    Run(model, prediction_loss(predicts), digits("train", 32), recipe, seed).complete()
+    config, loss = replace(PIXEL_DIT, patch_size=patch_size), prediction_loss(predicts)
+    model = train_dit(recipe, seed, config, *digits("train", 32), loss)
     return judged(model, *digits("test", 32), predicts)
 
 

@@ -80,11 +80,7 @@ export default ui.figure({
     ["slant", "key_slant", { role: "condition" }],
     ["name", "key_name", { role: "condition" }],
   ],
-  controls: {
-    picture_of: ui.menu({ label: "digit shown" }),
-    block: ui.menu({ label: "block" }),
-    head: ui.headMenu(),
-  },
+  controls: ui.lookMenus(),
   opening: "Each of the sixteen patches looks five keys up: the time and four words. " +
     "A cell is a patch; at every patch the five maps add up to 1.",
   presets: [

@@ -76,11 +76,7 @@ export default ui.figure({
     ["to_label", "label", { role: "condition" }],
     ["label", "of_label", { role: "condition" }],
   ],
-  controls: {
-    picture_of: ui.menu({ label: "digit shown" }),
-    block: ui.menu({ label: "block" }),
-    head: ui.headMenu(),
-  },
+  controls: ui.lookMenus(),
   opening: "Time and class are two more tokens. Each patch looks at them, and they look back: " +
     "a cell is a patch, at its place in the image.",
   presets: [

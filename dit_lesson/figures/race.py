@@ -4,7 +4,6 @@ from functools import cache
 from typing import Any, ClassVar
 
 import matplotlib.figure
-import matplotlib.pyplot as plt
 import numpy as np
 import traitlets
 
@@ -130,8 +129,7 @@ class RaceFigure(Figure):
     def picture(self) -> matplotlib.figure.Figure:
         """Values on the left, differences on the right, a row for each entrant."""
         now, entrants = self.stages(), spelled(RACES[self.race][-1])
-        figure, (left, right) = plt.subplots(1, 2, figsize=(plots.WIDTH, 2.6), sharey=True)
-        plt.close(figure)
+        figure, (left, right) = plots.drawing(1, 2, figsize=(plots.WIDTH, 2.6), sharey=True)
         for axes, values, means, errors in (
             (left, now["values"], now["means"], now["errors"]),
             (right, now["differences"], now["gaps"], now["paired"]),

@@ -11,16 +11,7 @@ from torch import Tensor
 from dit_lesson import plots
 from dit_lesson.diffusion import Model, Straight
 from dit_lesson.figures.base import Figure
-from dit_lesson.figures.training_assets import (
-    DIT,
-    SEEDS,
-    decoder,
-    dit,
-    noise,
-    packed_decoder,
-    packed_dit,
-    packed_noise,
-)
+from dit_lesson.figures.training_assets import DIT, SEEDS, decoder, dit, noise, painting
 from dit_lesson.models import DiT
 from dit_lesson.sampling import deterministic, guided, heun, walk
 
@@ -64,8 +55,8 @@ class SamplingFigure(Figure):
 
     @classmethod
     def assets(cls) -> dict[str, bytes]:
-        """The DiT and the decoder in 8 bits, and a noise for each seed."""
-        return {"dit": packed_dit(DIT), "decoder": packed_decoder(), "noise": packed_noise()}
+        """All that paints."""
+        return painting()
 
     @torch.no_grad()
     def stages(self) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from typing import Any, ClassVar
 
 import matplotlib.figure
-import matplotlib.pyplot as plt
 import numpy as np
 import traitlets
 
@@ -119,10 +118,9 @@ class ScalingFigure(Figure):
     def picture(self) -> matplotlib.figure.Figure:
         """The points and the line, and below the ratios."""
         now = self.stages()
-        figure, (above, below) = plt.subplots(
+        figure, (above, below) = plots.drawing(
             2, figsize=(plots.WIDTH, 4.2), height_ratios=(2, 1), sharex=True
         )
-        plt.close(figure)
         fid = 10 ** now["y"]
         for p, (mark, align) in MARKS.items():
             for i, name in enumerate(MODELS):

@@ -17,14 +17,15 @@ SIDE, SEEDS = 4, 8  # of a latent, in cells; noises to start from
 PER_CLASS = 360  # all but those on which the book's settings are chosen
 
 
-def packed_latents(per_class: int = PER_CLASS) -> bytes:
+@cache
+def packed_latents() -> bytes:
     """Standardised latents of training digits in 4 bits, with their labels.
 
-    The first ``per_class`` digits of every class; `core/safetensors.mjs` reads ``latents``
-    (10 * per_class, 8, 4, 4) and ``labels`` (10 * per_class,).
+    The first `PER_CLASS` digits of every class; `core/safetensors.mjs` reads ``latents``
+    (10 * PER_CLASS, 8, 4, 4) and ``labels`` (10 * PER_CLASS,).
     """
     images, labels = load_digits("train")
-    chosen = np.concatenate([np.flatnonzero(labels == digit)[:per_class] for digit in range(10)])
+    chosen = np.concatenate([np.flatnonzero(labels == digit)[:PER_CLASS] for digit in range(10)])
     autoencoder = Autoencoder(downsample=8)
     autoencoder.load_state_dict(load_weights(AUTOENCODER))
     latents = autoencoder.to_latents(torch.tensor(scale_digits(images[chosen], 32)))
@@ -64,6 +65,11 @@ def packed_noise() -> bytes:
     """A latent of noise for each seed, one a row."""
     generator = torch.Generator().manual_seed(0)
     return packed({"noise": torch.randn(SEEDS, 8 * SIDE * SIDE, generator=generator)})
+
+
+def painting() -> dict[str, bytes]:
+    """What paints on the page: the DiT and the decoder in 8 bits, and a noise for each seed."""
+    return {"dit": packed_dit(DIT), "decoder": packed_decoder(), "noise": packed_noise()}
 
 
 def noise(seed: int) -> torch.Tensor:

@@ -16,6 +16,6 @@ export {
   spread,
 } from "./ui/pictures.mjs";
 export { legend, rows } from "./ui/text.mjs";
-export { headMenu, patches, patchOfToken, tokenRows } from "./ui/tokens.mjs";
+export { lookMenus, patches, patchOfToken, tokenRows } from "./ui/tokens.mjs";
 export { node, svg, valve } from "./ui/wires.mjs";
 export { startWork } from "./ui/work.mjs";

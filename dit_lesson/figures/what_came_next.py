@@ -3,13 +3,12 @@
 from typing import Any, ClassVar
 
 import matplotlib.figure
-import matplotlib.pyplot as plt
 import torch
 import traitlets
 
 from dit_lesson.counting import measured_parameters
 from dit_lesson.figures.base import Figure
-from dit_lesson.plots import COLOURS, WIDTH
+from dit_lesson.plots import COLOURS, WIDTH, drawing
 from dit_lesson.successors import KINDS, Kind, new_blocks
 
 #: Who has such a block, and what makes its vectors.
@@ -78,8 +77,7 @@ class WhatCameNextFigure(Figure):
 
     def picture(self) -> matplotlib.figure.Figure:
         """Both stacks as bars on one scale, cut into parts."""
-        figure, axes = plt.subplots(figsize=(WIDTH, 1.9))
-        plt.close(figure)
+        figure, axes = drawing(figsize=(WIDTH, 1.9))
         names = [NAMES[getattr(self, side)][0] for side in ("left", "right")]
         counts = list(self.stages().values())
         start = [0.0, 0.0]

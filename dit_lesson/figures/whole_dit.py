@@ -4,13 +4,12 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 import matplotlib.figure
-import matplotlib.pyplot as plt
 import traitlets
 
 from dit_lesson.counting import Cost, dit_ledger, total
 from dit_lesson.figures.base import Figure
 from dit_lesson.models import DESIGNS, DIT_CONFIGS, DiTConfig
-from dit_lesson.plots import COLOURS, WIDTH
+from dit_lesson.plots import COLOURS, WIDTH, drawing
 
 SIZES = ("S", "B", "L", "XL")
 
@@ -135,8 +134,7 @@ class WholeDiTFigure(Figure):
         """The parts in their order, each with its two shares."""
         now = self.stages()
         names = [f"{PARTS[part][0]}  {times(p['gives'])}" for part, p in now["parts"].items()]
-        figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.6), sharey=True)
-        plt.close(figure)
+        figure, axes = drawing(1, 2, figsize=(WIDTH, 3.6), sharey=True)
         for place, quantity in zip(axes, ("parameters", "macs"), strict=True):
             shares = [100 * p[quantity] / now[quantity] for p in now["parts"].values()]
             colours = [COLOURS["scale" if part == self.part else "data"] for part in now["parts"]]

@@ -4,7 +4,6 @@ from functools import cache
 from typing import Any, ClassVar
 
 import matplotlib.figure
-import matplotlib.pyplot as plt
 import numpy as np
 import torch
 import traitlets
@@ -19,9 +18,8 @@ from dit_lesson.figures.training_assets import (
     decoder,
     dit,
     noise,
-    packed_decoder,
     packed_dit,
-    packed_noise,
+    painting,
 )
 from dit_lesson.numpy_dit import (
     Weights,
@@ -37,7 +35,7 @@ from dit_lesson.numpy_dit import (
     split_heads,
     steering,
 )
-from dit_lesson.plots import COLOURS, WIDTH, ink
+from dit_lesson.plots import COLOURS, WIDTH, drawing, ink
 from dit_lesson.sampling import guided, walk
 
 STEPS, NUM_HEADS = 20, 4
@@ -63,8 +61,8 @@ class WholeDiTOpenedFigure(Figure):
 
     @classmethod
     def assets(cls) -> dict[str, bytes]:
-        """The DiT and the decoder in 8 bits, and a noise for each seed."""
-        return {"dit": packed_dit(DIT), "decoder": packed_decoder(), "noise": packed_noise()}
+        """All that paints."""
+        return painting()
 
     def stages(self) -> dict[str, Any]:
         """The time, two pictures, and what branches and heads do to the token.
@@ -116,8 +114,7 @@ class WholeDiTOpenedFigure(Figure):
     def picture(self) -> matplotlib.figure.Figure:
         """The two pictures, and the effect of every branch."""
         now = self.stages()
-        figure, axes = plt.subplots(1, 3, figsize=(WIDTH, 2.2), width_ratios=(1, 1, 2))
-        plt.close(figure)
+        figure, axes = drawing(1, 3, figsize=(WIDTH, 2.2), width_ratios=(1, 1, 2))
         titles = (f"at t = {now['t']:.2f}", f"ended after {self.branch}")
         for place, image, title in zip(axes, (now["taken"], now["ended"]), titles, strict=False):
             ink(place, image)

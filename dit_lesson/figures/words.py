@@ -5,7 +5,6 @@ from functools import cache
 from typing import Any, ClassVar
 
 import matplotlib.figure
-import matplotlib.pyplot as plt
 import torch
 import traitlets
 
@@ -104,8 +103,7 @@ class WordsFigure(Figure):
     def picture(self) -> matplotlib.figure.Figure:
         """The three canvases above the four maps."""
         now = self.stages()
-        figure, axes = plt.subplots(2, 12, figsize=(plots.WIDTH, 2.9))
-        plt.close(figure)
+        figure, axes = plots.drawing(2, 12, figsize=(plots.WIDTH, 2.9))
         grid = axes[0, 0].get_gridspec()
         for place in axes.flat:
             place.remove()

@@ -136,7 +136,9 @@ def test_a_page_in_the_background_rests(training):
 
 
 @pytest.mark.needs_chromium
-def test_guidance_and_noise_change_the_digits_and_the_weights_can_be_saved(training, tmp_path):
+def test_trained_weights_paint_are_saved_and_are_kept_for_the_figure_of_sampling(
+    training, tmp_path, monkeypatch
+):
     press(training, "50 steps")
     at_rest(training)
     before = seen(training)
@@ -149,33 +151,7 @@ def test_guidance_and_noise_change_the_digits_and_the_weights_can_be_saved(train
     with training.page.expect_download() as download:
         training.get_by_role("link", name="save the weights").click()
     download.value.save_as(tmp_path / "dit.safetensors")
-    model = DiT(TrainingFigure().config())
-    model.load_state_dict(load_file(tmp_path / "dit.safetensors"))
 
-
-@pytest.mark.needs_chromium
-def test_without_workers_and_webassembly_it_says_so_and_trains(browser, site):
-    page = browser.new_page(reduced_motion="reduce")
-    page.add_init_script("delete globalThis.Worker; delete globalThis.WebAssembly")
-    page.goto(f"{site}notebooks/{CHAPTER}.html")
-    (figure,) = live_figures(page)
-    said = figure.get_by_role("status").last
-    expect(said).to_contain_text("This browser has no WebAssembly", timeout=60_000)
-    press(figure, "one step")
-    at_rest(figure)
-    assert losses(figure)["this run"] == pytest.approx(1.95, abs=0.2)
-    press(figure, "go on")
-    expect(said).to_contain_text("one of width 32 learns here", timeout=60_000)
-    page.close()
-
-
-@pytest.mark.needs_chromium
-def test_the_figure_of_sampling_paints_with_weights_that_were_kept(training, tmp_path, monkeypatch):
-    press(training, "50 steps")
-    at_rest(training)
-    with training.page.expect_download() as download:
-        training.get_by_role("link", name="save the weights").click()
-    download.value.save_as(tmp_path / "dit.safetensors")
     training.page.set_viewport_size({"width": 375, "height": 667})
     keep = training.get_by_role("button", name="keep them for chapter 14")
     assert keep.evaluate("e => e.scrollWidth <= e.clientWidth")  # its words stay inside
@@ -197,9 +173,25 @@ def test_the_figure_of_sampling_paints_with_weights_that_were_kept(training, tmp
 
 
 @pytest.mark.needs_chromium
+def test_without_workers_and_webassembly_it_says_so_and_trains(browser, site):
+    page = browser.new_page(reduced_motion="reduce")
+    page.add_init_script("delete globalThis.Worker; delete globalThis.WebAssembly")
+    page.goto(f"{site}notebooks/{CHAPTER}.html")
+    (figure,) = live_figures(page)
+    said = figure.get_by_role("status").last
+    expect(said).to_contain_text("This browser has no WebAssembly", timeout=60_000)
+    press(figure, "one step")
+    at_rest(figure)
+    assert losses(figure)["this run"] == pytest.approx(1.95, abs=0.2)
+    press(figure, "go on")
+    expect(said).to_contain_text("one of width 32 learns here", timeout=60_000)
+    page.close()
+
+
+@pytest.mark.needs_chromium
 def test_weights_of_another_design_are_not_kept(training):
     training.get_by_role("button", name="cross-attention").click()
-    press(training, "50 steps")
+    press(training, "one step")
     at_rest(training)
     expect(training.get_by_role("link", name="save the weights")).to_be_visible()
     expect(training.get_by_role("button", name="keep them")).to_be_hidden()

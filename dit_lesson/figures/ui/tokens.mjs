@@ -44,10 +44,13 @@ export function tokenRows(name, { title, limit, tokens }) {
   });
 }
 
-/** @type {() => Part} */
-export function headMenu() {
-  return menu({
-    label: "head",
-    text: (head) => (head === MEAN ? "mean of all" : String(head)),
-  });
+// What a figure of who looks at whom shows: a digit, a block and a head
+/** @type {() => Record<string, Part>} */
+export function lookMenus() {
+  const head = (number) => (number === MEAN ? "mean of all" : String(number));
+  return {
+    picture_of: menu({ label: "digit shown" }),
+    block: menu({ label: "block" }),
+    head: menu({ label: "head", text: head }),
+  };
 }

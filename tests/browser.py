@@ -21,7 +21,6 @@ ARGUMENTS = (
     "--no-first-run",
 )
 READY = """async () => {
-  await globalThis.MathJax?.startup?.promise;
   await document.fonts.ready;
   return true;
 }"""
@@ -102,6 +101,13 @@ def live_figures(page: Page) -> list[Locator]:
     return figures
 
 
+def open_fold(figure: Locator) -> None:
+    """Shows its seldom used controls as well, if it has some."""
+    folded = figure.locator(".dit-fold:not([open]) > summary")
+    if folded.count():
+        folded.click()
+
+
 def seen(figure: Locator) -> str:
     """All that the figure shows: its pictures and its text."""
     figure.page.evaluate(TWO_FRAMES)
@@ -127,7 +133,7 @@ def control(figure: Locator, name: str) -> Locator:
 
 def tables(figure: Locator) -> list[dict[str, list[float]]]:
     """The exact numbers in the folded tables, by row heading."""
-    details = figure.locator("details")
+    details = figure.locator(".dit-numbers")
     if details.get_attribute("open") is None:
         details.locator("summary").click()
     figure.page.evaluate(TWO_FRAMES)

@@ -9,7 +9,16 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import BOOK, TWO_FRAMES, at_rest, each_visible, live_figures, seen, visit
+from tests.browser import (
+    BOOK,
+    TWO_FRAMES,
+    at_rest,
+    each_visible,
+    live_figures,
+    open_fold,
+    seen,
+    visit,
+)
 
 pytestmark = pytest.mark.needs_chromium
 
@@ -103,6 +112,7 @@ def test_every_control_changes_what_is_drawn(open_page, chapter):
     # by turns from a server and from disk, where the same scripts run; all pages open from both
     page = open_page(chapter, "http" if int(chapter[:2]) % 2 else "file")
     for figure in live_figures(page):
+        open_fold(figure)
         known = set()
         for slider in each_visible(figure, "input[type=range]"):
             known.add(slider.get_attribute("id"))
@@ -136,11 +146,19 @@ def hidden_part(figure, control):
 @pytest.mark.parametrize("size", SCREENS, ids=str)
 @each_chapter
 def test_cause_and_effect_in_one_look(open_page, chapter, size):
-    """While a control is moved, every picture that it changes is on the screen with it."""
+    """While a control is moved, every picture that it changes is on the screen with it.
+
+    This holds before the seldom used controls are shown, and with them.
+    """
     width, height = size
     page = open_page(chapter, viewport={"width": width, "height": height})
     lost = []
-    for figure in live_figures(page):
+    figures = live_figures(page)
+    for figure, opened in [(figure, opened) for figure in figures for opened in (False, True)]:
+        if opened:
+            if not figure.locator(".dit-fold").count():
+                continue
+            open_fold(figure)
         known = set()
 
         def start(menu=None, figure=figure):
@@ -159,7 +177,8 @@ def test_cause_and_effect_in_one_look(open_page, chapter, size):
                     known.add(name)
                     start(menu)
                     if (hidden := hidden_part(figure, control)) > 1:
-                        lost.append(f"{label(control)}: {hidden:.0f} px out of sight")
+                        fold = ", more controls shown" if opened else ""
+                        lost.append(f"{label(control)}: {hidden:.0f} px out of sight{fold}")
     assert not lost
 
 
@@ -172,6 +191,20 @@ def test_the_measure_sees_what_is_out_of_sight(open_page):
     assert hidden_part(figure, token) > 100
 
 
+@each_chapter
+def test_seldom_used_controls_are_folded_and_reached_by_keyboard(open_page, chapter):
+    page = open_page(chapter)
+    for fold in page.locator(".dit-fold").all():
+        controls = fold.locator("select, input[type=range]")
+        assert controls.count() >= 2  # for one alone the line would take its room
+        assert not any(control.is_visible() for control in controls.all())
+        fold.locator("summary").focus()
+        page.keyboard.press("Enter")
+        assert all(control.is_visible() for control in controls.all())
+        page.keyboard.press("Tab")
+        assert controls.first.evaluate("e => e.parentElement.contains(document.activeElement)")
+
+
 @pytest.fixture(scope="module", params=CHAPTERS)
 def shared(request, browser):
     """One visit of a chapter for the tests that leave the page as they found it."""
@@ -182,6 +215,7 @@ def shared(request, browser):
 
 def test_controls_are_native_labelled_and_large_enough(shared):
     for figure in live_figures(shared):
+        open_fold(figure)
         for control in each_visible(figure, "input, select, button"):
             named = control.evaluate(
                 "e => e.labels?.length > 0 || !!e.ariaLabel || !!e.textContent.trim()"
@@ -226,6 +260,7 @@ def test_the_dark_theme_has_its_own_colours(shared):
 def test_figures_fit_a_small_phone(shared):
     shared.set_viewport_size({"width": 320, "height": 640})
     for figure in live_figures(shared):
+        open_fold(figure)
         assert figure.evaluate("e => e.scrollWidth <= e.clientWidth")
         assert (
             figure.evaluate(

@@ -81,6 +81,7 @@ export default ui.figure({
     block: ui.menu({ label: "block" }),
     head: ui.headMenu(),
   },
+  folded: ["picture_of", "head"],
   opening: "Time and class are two more tokens. Each patch looks at them, and they look back: " +
     "a cell is a patch, at its place in the image.",
   presets: [

@@ -1,8 +1,8 @@
 // What the book's pages need beyond the theme, each a few lines.
 
 // A region that scrolls must be reachable by keyboard.
-const regions =
-  "div.math, mjx-container[display], .pst-scrollable-table-container, .highlight pre, .cell_output .output";
+const regions = "div.math, mjx-container[display], .pst-scrollable-table-container, " +
+  ".highlight pre, .cell_output .output, .plot";
 const mark = () => {
   for (const region of document.querySelectorAll(regions)) {
     const scrolls = region.scrollWidth > region.clientWidth ||
@@ -12,7 +12,6 @@ const mark = () => {
   }
 };
 new ResizeObserver(mark).observe(document.body);
-addEventListener("load", () => globalThis.MathJax?.startup?.promise?.then(mark));
 
 // A page on the disk may not read its neighbours, so search shows titles without excerpts.
 if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;

@@ -152,12 +152,14 @@ function mount(description, model, el) {
     ...(details ? [details.element] : []),
   );
   // a notebook has commands on plain keys (arrows fold headings, "dd" deletes a cell), and a page
-  // looks for open menus after each: what is typed into a control belongs to the control
-  for (const kind of ["keydown", "keyup"]) {
-    el.addEventListener(kind, (event) => {
-      if (!(event.ctrlKey || event.metaKey || event.altKey)) event.stopPropagation();
-    });
-  }
+  // looks for open menus at each, before the key is on its way down: what is typed into a control
+  // belongs to the control
+  const own = (event) => {
+    const plain = !(event.ctrlKey || event.metaKey || event.altKey);
+    if (plain && event.composedPath().includes(el)) event.stopImmediatePropagation();
+  };
+  const keys = ["keydown", "keyup"];
+  for (const kind of keys) globalThis.addEventListener(kind, own, true);
 
   const every = [...Object.values(onStage), ...Object.values(beside)];
   let palette;
@@ -249,6 +251,7 @@ function mount(description, model, el) {
     for (const observer of [near, size, theme]) observer.disconnect();
     preference.removeEventListener("change", repaint);
     globalThis.removeEventListener("storage", ask);
+    for (const kind of keys) globalThis.removeEventListener(kind, own, true);
     try {
       for (const name of names) model.off(`change:${name}`, ask);
     } catch {

@@ -1,9 +1,14 @@
 // What the book's pages need beyond the theme, each a few lines.
 
-// A region that scrolls must be reachable by keyboard.
+// An equation that is too wide is set smaller; a region that still scrolls is reachable by keyboard.
 const regions = "div.math, mjx-container[display], .pst-scrollable-table-container, " +
   ".highlight pre, .cell_output .output, .plot";
 const mark = () => {
+  for (const equation of document.querySelectorAll("mjx-container[display]")) {
+    equation.style.setProperty("--fits", "1");
+    const fits = 0.99 * equation.clientWidth / equation.scrollWidth;
+    if (fits < 0.99) equation.style.setProperty("--fits", String(fits));
+  }
   for (const region of document.querySelectorAll(regions)) {
     const scrolls = region.scrollWidth > region.clientWidth ||
       region.scrollHeight > region.clientHeight;

@@ -22,7 +22,9 @@ COLOURS = {
     "condition": "#CC79A7",
     "data": "#6b7280",
 }
-WIDTH = 7.5  # inches: at 100 dots an inch the width of a page's text, so that 9 points stay 12 px
+POINTS, DOTS = 9, 100  # the size of all text, and the pixels of an inch
+TEXT = POINTS * DOTS / 72  # its size in pixels
+WIDTH = 7.5  # inches, the width of a page's text
 SIGNED = LinearSegmentedColormap.from_list("signed", ["#4b3f92", "#ffffff", "#b8860b"])
 INK = LinearSegmentedColormap.from_list("ink", ["#fbfaf6", "#8f8e8b", "#1f2430"])
 SHARES = "Greys"  # numbers that are never negative: white is 0
@@ -32,13 +34,13 @@ def use_style() -> None:
     """Set matplotlib's defaults to the book's: quiet axes, readable text, a white ground."""
     mpl.rcParams.update(
         {
-            "figure.dpi": 100,
+            "figure.dpi": DOTS,
             "savefig.facecolor": "white",
             "figure.constrained_layout.use": True,
-            "font.size": 9,
-            "axes.titlesize": 9,
-            "xtick.labelsize": 9,
-            "ytick.labelsize": 9,
+            "font.size": POINTS,
+            "axes.titlesize": POINTS,
+            "xtick.labelsize": POINTS,
+            "ytick.labelsize": POINTS,
             "axes.spines.top": False,
             "axes.spines.right": False,
             "axes.prop_cycle": cycler(color=list(COLOURS.values())),

@@ -30,7 +30,6 @@ ARGUMENTS = (
     "--no-first-run",
 )
 READY = """async () => {
-  await globalThis.MathJax?.startup?.promise;
   await document.fonts.ready;
   return true;
 }"""
@@ -120,6 +119,13 @@ def live_figures(page: Page) -> list[Locator]:
     return figures
 
 
+def open_fold(figure: Locator, opened: bool = True) -> None:
+    """Shows its seldom used controls as well, if it has some, or hides them."""
+    state = ":not([open])" if opened else "[open]"
+    if (fold := figure.locator(f".dit-fold{state} > summary")).count():
+        fold.click()
+
+
 def seen(figure: Locator) -> str:
     """All that the figure shows: its pictures and its text."""
     figure.page.evaluate(TWO_FRAMES)
@@ -145,7 +151,7 @@ def control(figure: Locator, name: str) -> Locator:
 
 def tables(figure: Locator) -> list[dict[str, list[float]]]:
     """The exact numbers in the folded tables, by row heading."""
-    details = figure.locator("details")
+    details = figure.locator(".dit-numbers")
     if details.get_attribute("open") is None:
         details.locator("summary").click()
     figure.page.evaluate(TWO_FRAMES)

@@ -49,7 +49,7 @@ LOOK = f"""async () => {{
   await until(() => document.querySelector(".dit-live"));
   for (const figure of document.querySelectorAll(".dit-live")) {{
     figure.scrollIntoView();
-    figure.querySelector("summary")?.click();
+    figure.querySelector(".dit-numbers summary")?.click();
     await rest(figure);
     const look = () =>
       seen.push({{ said: status(figure).textContent, numbers: numbers(figure) }});
@@ -80,7 +80,7 @@ TRAIN = f"""async () => {{
   await until(() => document.querySelector(".dit-live"));
   const figure = document.querySelector(".dit-live");
   figure.scrollIntoView();
-  figure.querySelector("summary").click();
+  figure.querySelector(".dit-numbers summary").click();
   await rest(figure);
   const loss = async (button, steps) => {{
     press(figure, button);

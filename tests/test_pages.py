@@ -11,6 +11,7 @@ import axe_playwright_python
 import pytest
 from bs4 import BeautifulSoup
 
+from dit_lesson import plots
 from tests.browser import BOOK, WITH_FIGURES, visit
 
 FOLDERS = ("book", "notebooks")
@@ -19,7 +20,7 @@ PAGES += [name for name in ("genindex.html", "search.html") if (BOOK / name).exi
 CHAPTERS = [name for name in PAGES if name.startswith("notebooks/")]
 WIDTHS = (320, 375, 1280)
 CHAPTER = "notebooks/09-adaptive-layer-norm.html"  # the one whose controls are driven
-CHAPTER_BYTES = 1_500_000
+CHAPTER_BYTES = 1_000_000
 AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js").read_text("utf8")
 LEVELS = {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
 CONTRAST = {"runOnly": {"type": "rule", "values": ["color-contrast"]}}
@@ -58,6 +59,20 @@ RUN_AXE = """async ([options, exclude]) => {
   const found = await axe.run(context, { ...options, resultTypes: ["violations"] });
   return found.violations.flatMap(({ id, nodes }) =>
     nodes.map((node) => `${id}: ${node.html.slice(0, 200)} ${node.any[0]?.message ?? ""}`));
+}"""
+PLOTS = """() => {
+  const folds = [...document.querySelectorAll("details:not([open])")];
+  for (const fold of folds) fold.open = true;
+  const found = [...document.querySelectorAll(".plot")].map((plot) => {
+    const picture = plot.querySelector("img");
+    return {
+      shrinks: picture.width / picture.naturalWidth,
+      scrolls: plot.scrollWidth > plot.clientWidth,
+      named: plot.role === "group" && plot.ariaLabel,
+    };
+  });
+  for (const fold of folds) fold.open = false;
+  return found;
 }"""
 STILL = "*, ::before, ::after { transition: none !important; animation: none !important }"
 
@@ -103,6 +118,18 @@ def test_nothing_scrolls_sideways(opened):
         show(opened.page, "light", width)
         wide = opened.page.evaluate("document.documentElement.scrollWidth")
         assert wide <= width, f"{wide} px wide in a window of {width} px"
+
+
+def test_plots_can_be_read_on_a_phone(opened):
+    """Their text is at least 12 px large; where they are too wide for that, they scroll."""
+    pictures = opened.page.locator(".cell_output img:not(.dit-figure img)").count()
+    for theme in ("light", "dark"):
+        show(opened.page, theme, 375)
+        found = opened.page.evaluate(PLOTS)
+        assert len(found) == pictures
+        for plot in found:
+            assert plots.TEXT * plot["shrinks"] >= 12
+            assert plot["scrolls"] and plot["named"]
 
 
 def test_axe_finds_no_violation(opened):
@@ -165,7 +192,8 @@ def test_every_identity_is_unique(soups):
 def test_every_picture_has_a_text(soups):
     for name, soup in soups.items():
         for picture in soup.select("img"):
-            assert (picture.get("alt") or "").strip(), f"{name}: {str(picture)[:200]}"
+            text = (picture.get("alt") or "").strip()
+            assert text and "_images" not in text, f"{name}: {str(picture)[:200]}"
 
 
 def test_pages_hold_no_live_code_loader():
@@ -244,6 +272,20 @@ def test_menu_on_a_small_screen_opens_and_closes_by_keyboard(chapter):
     link.wait_for(state="hidden")
 
 
+def test_a_plot_says_that_it_scrolls_and_does_so_by_keyboard(chapter):
+    plot = chapter.locator(".plot").first
+    hint = "e => getComputedStyle(e, '::before').content"
+    assert plot.get_attribute("tabindex") is None and plot.evaluate(hint) == "none"
+    show(chapter, "light", 375)
+    plot.and_(chapter.locator("[tabindex='0']")).wait_for()
+    assert "scrolls sideways" in plot.evaluate(hint)
+    plot.focus()
+    for _ in range(30):
+        chapter.keyboard.press("ArrowRight")
+    chapter.wait_for_function("e => e.scrollLeft > 300", arg=plot.element_handle())
+    assert chapter.evaluate("scrollX") == 0
+
+
 def test_every_opener_fits_on_a_phones_screen(browser):
     page = visit(browser, (BOOK / CHAPTER).as_uri(), viewport={"width": 375, "height": 667}).page
     for name in CHAPTERS:
@@ -255,7 +297,7 @@ def test_every_opener_fits_on_a_phones_screen(browser):
 
 def test_an_equation_is_as_large_as_its_screen_allows(chapter):
     widths = """() => [...document.querySelectorAll("mjx-container[display]")].map((equation) => [
-      parseFloat(equation.style.fontSize), equation.scrollWidth / equation.clientWidth,
+      parseFloat(getComputedStyle(equation).fontSize), equation.scrollWidth / equation.clientWidth,
       equation.querySelector("mjx-math").offsetWidth / equation.clientWidth])"""
     show(chapter, "light", 1280)
     (full,) = {size for size, *_ in chapter.evaluate(widths)}

@@ -22,7 +22,6 @@ BOOK = ROOT / "_build" / "html"
 MARGIN: PdfMargins = {"top": "18mm", "bottom": "18mm", "left": "16mm", "right": "16mm"}
 LINKS = "() => [...document.links].map(({ href }) => href)"
 READY = """async () => {
-  await globalThis.MathJax?.startup?.promise;
   await document.fonts.ready;
   for (const picture of document.images) picture.loading = "eager";
   await Promise.all([...document.images].map((picture) => picture.decode().catch(() => {})));

@@ -1,13 +1,13 @@
 """Makes the theme's pages self-contained, light and accessible.
 
 Jupyter Book and its theme load an icon font, a live-code loader and half a dozen scripts on every
-page.  This extension replaces what the book needs (icons, folded blocks, MathJax) by something
+page.  This extension replaces what the book needs (icons, folded blocks, mathematics) by something
 smaller that is served with the book, and leaves out the rest.  `tests/test_pages.py` holds the
 pages to it.
 """
 
 import hashlib
-import importlib
+import math
 import os
 import re
 import shutil
@@ -18,12 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from bs4 import BeautifulSoup, Tag
+from mathematics import FONTS, Typesetter, typeset
 from PIL import Image
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.errors import ConfigError
 from sphinx_design.icons import get_octicon
 
+from dit_lesson import plots
 from dit_lesson.figures.base import (
     FIGURE_NAMES,
     HERE,
@@ -33,9 +35,16 @@ from dit_lesson.figures.base import (
     page_script,
 )
 
-# thebe needs a server and loads itself from elsewhere; <details> folds without a script
-UNUSED_EXTENSIONS = ("sphinx_thebe", "sphinx_togglebutton", "sphinx_comments")
+# thebe needs a server and loads itself from elsewhere; <details> folds without a script; formulas
+# are set when the book is built
+UNUSED_EXTENSIONS = (
+    "sphinx_thebe",
+    "sphinx_togglebutton",
+    "sphinx_comments",
+    "sphinx.ext.mathjax",
+)
 UNUSED_FILES = re.compile(r"fontawesome|thebe|togglebutton|exercise\.css")
+SMALLEST_TEXT = 12  # px, on a phone
 #: The branch to which the publishing workflow pushes what `tools/colab.py` makes.
 COPIES = "colab"
 UNUSED_OUTPUT = ("**/*.map", "scripts/fontawesome.*", "vendor", "*macros.html", "locales")
@@ -67,19 +76,6 @@ OCTICONS = {
     "github": "mark-github",
     "lightbulb": "light-bulb",
 }
-MATHJAX_PARTS = (
-    "startup.js",
-    "core.js",
-    "input/tex-base.js",
-    "input/tex/extensions/ams.js",
-    "input/tex/extensions/color.js",
-    "input/tex/extensions/configmacros.js",
-    "input/tex/extensions/newcommand.js",
-    "output/chtml.js",
-    "output/chtml/fonts/tex.js",
-    "output/chtml/fonts/woff-v2",
-    "a11y/assistive-mml.js",
-)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -91,7 +87,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
             if not listener.handler.__module__.startswith(UNUSED_EXTENSIONS)
         ]
     own = Path(__file__).parents[1]
-    sources = [*own.glob("_extensions/*.py"), *own.glob("_static/*"), *HERE.rglob("*.mjs")]
+    sources = [*own.glob("_extensions/*.*"), *own.glob("_static/*"), *HERE.rglob("*.mjs")]
     sources += HERE.glob("*.*")
     code = b"".join(path.read_bytes() for path in sorted(sources))
     # Sphinx writes every page anew when this changes
@@ -100,7 +96,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("builder-inited", repair_every_page)
     app.connect("html-page-context", drop_unused_files, priority=900)
     app.connect("build-finished", finish_static_files)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}
+    # one process sets the formulas of all pages
+    return {"parallel_read_safe": True, "parallel_write_safe": False}
 
 
 def set_theme_options(app: Sphinx, config: Config) -> None:
@@ -152,6 +149,8 @@ def repair_every_page(app: Sphinx) -> None:
     if templates is None:  # a builder without pages, such as linkcheck
         return
     render = templates.render
+    typesetter = Typesetter(app.config.mathjax3_config["tex"])
+    app.connect("build-finished", lambda app, failure: typesetter.close())
 
     def render_and_repair(template: str, context: dict[str, Any]) -> str:
         text = render(template, context)
@@ -159,8 +158,14 @@ def repair_every_page(app: Sphinx) -> None:
             return text
         soup = BeautifulSoup(text, "html.parser")
         repair(soup)
+        sources = {name: source for source, name in app.builder.images.items()}
         lead_to_copies(soup)
+        typeset(soup, typesetter, context["pathto"]("_static/mathjax", True))
+        for picture in soup.select(".cell_output img:not(.dit-figure img)"):
+            let_scroll(soup, picture, Path(app.srcdir, sources[Path(picture["src"]).name]))
         link_figures(soup, context["pathto"], app.config.book_site_version)
+        for picture in soup.select(".chapter-card img"):
+            picture["loading"] = "lazy"
         for picture in soup.select('.dit-figure img[src^="data:image/png;base64,"]'):
             move_out(picture, Path(app.outdir), context["pathto"])
         return str(soup)
@@ -209,6 +214,21 @@ def move_out(picture: Tag, book: Path, pathto: Callable[[str, bool], str]) -> No
     picture["loading"] = "lazy"
     # a PNG opens with its size, which keeps its place on the page until it is there
     picture["width"], picture["height"] = map(str, struct.unpack(">II", content[16:24]))
+
+
+def let_scroll(soup: BeautifulSoup, picture: Tag, source: Path) -> None:
+    """Puts a plot into a box that scrolls it on a small screen, as wide as its text needs.
+
+    It is called by its section, and its size is known before it is loaded.
+    """
+    with Image.open(source) as plot:
+        width, height = plot.size
+    heading = picture.find_previous(["h1", "h2", "h3"])
+    picture["alt"] = f"Plot in “{heading.find(string=True, recursive=False).strip()}”"
+    picture["width"], picture["height"] = str(width), str(height)
+    picture["style"] = f"--readable: {math.ceil(width * SMALLEST_TEXT / plots.TEXT)}px"
+    box = soup.new_tag("div", attrs={"class": "plot", "role": "group", "aria-label": "Plot"})
+    picture.wrap(box)
 
 
 def repair(soup: BeautifulSoup) -> None:
@@ -270,18 +290,11 @@ def fold(soup: BeautifulSoup, block: Tag) -> None:
 
 
 def finish_static_files(app: Sphinx, failure: Exception | None) -> None:
-    """Adds MathJax to the built book, makes it light and removes what no page asks for."""
+    """Adds the formulas' fonts to the built book, makes it light, removes what no page asks for."""
     if failure or app.builder.format != "html":
         return
     static = Path(app.outdir, "_static")
-    package = Path(importlib.import_module("sphinx-mathjax-offline").__file__).parent
-    for part in MATHJAX_PARTS:
-        source, target = package / "static" / "mathjax" / part, static / "mathjax" / part
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_dir():
-            shutil.copytree(source, target, dirs_exist_ok=True)
-        else:
-            shutil.copyfile(source, target)
+    shutil.copytree(FONTS, static / "mathjax", dirs_exist_ok=True)
     write_figures(static / "figures")
     slim_style_sheets(Path(app.outdir))  # asks what the figures' scripts name
     shrink_pictures(Path(app.outdir, "_images"))

@@ -1,14 +1,13 @@
 // What the book's pages need beyond the theme, each a few lines.
 
 // An equation that is too wide is set smaller; a region that still scrolls is reachable by keyboard.
-const regions =
-  "div.math, mjx-container[display], .pst-scrollable-table-container, .highlight pre, .cell_output .output";
+const regions = "div.math, mjx-container[display], .pst-scrollable-table-container, " +
+  ".highlight pre, .cell_output .output, .plot";
 const mark = () => {
   for (const equation of document.querySelectorAll("mjx-container[display]")) {
-    const full = equation.dataset.full ??= equation.style.fontSize; // MathJax's, in percent
-    equation.style.fontSize = full;
-    const fits = 0.99 * parseFloat(full) * equation.clientWidth / equation.scrollWidth;
-    if (fits < 0.99 * parseFloat(full)) equation.style.fontSize = `${Math.max(80, fits)}%`;
+    equation.style.setProperty("--fits", "1");
+    const fits = 0.99 * equation.clientWidth / equation.scrollWidth;
+    if (fits < 0.99) equation.style.setProperty("--fits", String(fits));
   }
   for (const region of document.querySelectorAll(regions)) {
     const scrolls = region.scrollWidth > region.clientWidth ||
@@ -18,7 +17,6 @@ const mark = () => {
   }
 };
 new ResizeObserver(mark).observe(document.body);
-addEventListener("load", () => globalThis.MathJax?.startup?.promise?.then(mark));
 
 // A page on the disk may not read its neighbours, so search shows titles without excerpts.
 if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;

@@ -77,6 +77,7 @@ export default ui.figure({
     ["label", "of_label", { role: "condition" }],
   ],
   controls: ui.lookMenus(),
+  folded: ["picture_of", "head"],
   opening: "Time and class are two more tokens. Each patch looks at them, and they look back: " +
     "a cell is a patch, at its place in the image.",
   presets: [

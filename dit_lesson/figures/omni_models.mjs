@@ -265,6 +265,7 @@ export default ui.figure({
     guidance: ui.slider({ label: "guidance", symbol: "s", step: 0.25 }),
     seed: ui.menu({ label: "chance" }),
   },
+  folded: ["digit", "seed"],
   opening:
     "Six of sixteen steps. With masks six tokens are final and ten are not there; with noise " +
     "all are there, and none is final.",

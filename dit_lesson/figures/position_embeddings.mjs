@@ -140,6 +140,7 @@ export default ui.figure({
     hidden_size: ui.slider({ label: "width", symbol: "D", step: 4 }),
     log_period: ui.slider({ label: "log₁₀ period", step: 0.1 }),
   },
+  folded: ["row", "column", "columns", "hidden_size"],
   opening: "How similar the embedding of every place is to that of the framed one. " +
     "Click another place on the map, or a row of the table.",
   presets: [

@@ -170,6 +170,7 @@ export default ui.figure({
     muted: ui.menu({ label: "muted", role: "gate", when: only("mute a branch") }),
     held: ui.slider({ label: "told", symbol: "t", step: 0.05, when: only("hold t") }),
   },
+  folded: ["seed", "sampler"],
   opening: "Twenty steps from noise to a 5, computed in this page. Drag the guidance.",
   presets: [
     [

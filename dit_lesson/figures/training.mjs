@@ -394,6 +394,7 @@ export default ui.figure({
     save,
     keep,
   },
+  folded: ["predicts", "hidden_size"],
   opening:
     "Two sheets of ten digits from the same noise: one by random weights, one by the trained " +
     "DiT of this book. Press the button, and the first model learns.",

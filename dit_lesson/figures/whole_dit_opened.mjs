@@ -183,6 +183,7 @@ export default ui.figure({
     digit: ui.menu({ label: "digit" }),
     seed: ui.menu({ label: "noise" }),
   },
+  folded: ["digit", "seed"],
   opening:
     "The trained model, half way to a 5. Under each branch: how much the framed token's answer " +
     "changes when its gate is shut.",

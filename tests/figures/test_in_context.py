@@ -6,7 +6,7 @@ import torch
 
 from dit_lesson.figures import in_context
 from dit_lesson.figures.in_context import InContextFigure
-from tests.browser import live_figures, table_rows
+from tests.browser import live_figures, open_fold, table_rows
 
 STATES = [
     {},
@@ -55,6 +55,7 @@ def test_the_page_shows_what_python_computes(open_page):
         figure.get_by_role("button", name=button).click()
         expected = shown_numbers(InContextFigure(**traits))
         np.testing.assert_allclose(list(table_rows(figure).values()), expected, rtol=0, atol=1e-4)
+    open_fold(figure)
     figure.get_by_label("head").select_option(label="2")
     expected = shown_numbers(InContextFigure(head=2))
     np.testing.assert_allclose(list(table_rows(figure).values()), expected, rtol=0, atol=1e-4)

@@ -14,7 +14,7 @@ from dit_lesson.figures.omni_models import SEEDS, OmniModelsFigure, codes_on_pag
 from dit_lesson.figures.training_assets import decoder, dit
 from dit_lesson.masking import ORDERS, from_tokens, one_hot
 from dit_lesson.sampling import guided, sample
-from tests.browser import live_figures, table_rows
+from tests.browser import live_figures, open_fold, table_rows
 
 
 def at(step, **traits):
@@ -223,6 +223,7 @@ def test_the_page_shows_what_python_computes(open_page):
     ):
         figure.get_by_role("button", name=button, exact=True).click()
         compare(figure, traits)
+    open_fold(figure)
     figure.get_by_label("digit", exact=True).select_option("3")
     figure.get_by_label("chance", exact=True).select_option("2")
     compare(figure, {"digit": 3, "seed": 2})

@@ -10,7 +10,7 @@ from dit_lesson.counting import dit_ledger, total
 from dit_lesson.figures.patchify import DIGITS, ORDERS, PATCH_SIZES, PatchifyFigure
 from dit_lesson.models import DIT_CONFIGS
 from dit_lesson.patches import patchify, unpatchify
-from tests.browser import control, live_figures, seen, table_rows
+from tests.browser import control, live_figures, open_fold, seen, table_rows
 
 
 def test_right_order_is_exact_and_wrong_order_is_not():
@@ -83,6 +83,7 @@ def test_values_equal_python(figure):
     figure.get_by_label("patch size").select_option("4")
     control(figure, "row").press("End")
     compare(figure, {"cut_order": "C,p,p", "patch_size": 4, "row": 7})
+    open_fold(figure)
     figure.get_by_label("cost of").select_option('"S"')
     figure.get_by_label("digit").select_option("8")
     figure.get_by_label("read as").select_option('"C,p,p"')

@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 
 from dit_lesson.figures.position_embeddings import ROWS, PositionsFigure
 from dit_lesson.positions import sincos_1d, sincos_2d
-from tests.browser import control, live_figures, table_rows
+from tests.browser import control, live_figures, open_fold, table_rows
 
 STATES = [
     {},
@@ -70,7 +70,9 @@ def test_traits_refuse_what_no_control_can_set(trait, value):
 
 @pytest.fixture
 def positions(open_page):
-    return live_figures(open_page("05-position-embeddings"))[0]
+    (figure,) = live_figures(open_page("05-position-embeddings"))
+    open_fold(figure)
+    return figure
 
 
 def compare(figure, traits):

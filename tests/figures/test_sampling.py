@@ -8,7 +8,7 @@ from dit_lesson.checkpoints import load_model
 from dit_lesson.evaluation import accuracy
 from dit_lesson.figures.sampling import SEEDS, SamplingFigure
 from dit_lesson.figures.training_assets import dit
-from tests.browser import live_figures, shows
+from tests.browser import live_figures, open_fold, shows
 
 
 def painted(**traits):
@@ -70,6 +70,7 @@ def test_values_equal_python(open_page):
     (figure,) = live_figures(open_page("14-sampling"))
     compare(figure, {})
     figure.get_by_label("digit", exact=True).select_option("3")
+    open_fold(figure)
     figure.get_by_label("sampler").select_option('"Heun"')
     compare(figure, {"digit": 3, "sampler": "Heun"})
     figure.get_by_role("button", name="change the class").click()

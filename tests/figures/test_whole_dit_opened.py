@@ -6,7 +6,7 @@ import torch
 
 from dit_lesson.figures.training_assets import decoder, dit
 from dit_lesson.figures.whole_dit_opened import BRANCHES, WholeDiTOpenedFigure
-from tests.browser import live_figures, table_rows
+from tests.browser import live_figures, open_fold, table_rows
 
 STATE = {"digit": 3, "seed": 2, "step": 13, "token": 6}
 
@@ -81,6 +81,7 @@ def test_heads_look_everywhere_once_and_their_moves_make_the_branch(block):
 @pytest.mark.needs_chromium
 def test_values_equal_python(open_page):
     _, figure = live_figures(open_page("12-whole-dit"))
+    open_fold(figure)
     figure.get_by_label("digit", exact=True).select_option("3")
     figure.get_by_role("button", name="MLP 1").click()
     now = WholeDiTOpenedFigure(digit=3, branch="MLP 1").stages()

@@ -33,7 +33,8 @@ const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 // `parts`: the parts on the stage by name, which is their area in `layout` (CSS grid templates,
 // `wide` and `narrow`; `areas` names other ones) and, for a control, the choice that it sets;
 // `wires` joins parts.
-// `controls`: the controls beside the stage.
+// `controls`: the controls beside the stage; those named in `folded` are seldom used, and stand
+// behind a line that opens.
 // `presets`: [text, changes, sentence], told in order; "reset" follows, with `opening`.
 // `live({ files, write, show })`: for what takes time, such as a training run. It is called when all
 // files are there (the assets' bytes, and `worker`, the program of the worker), and returns
@@ -47,7 +48,7 @@ const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
  * }} Host
  * @typedef {{
  *   stages: (state: any) => any, reads?: string[], layout: any,
- *   parts: Record<string, Part>, controls?: Record<string, Part>, wires?: any[][],
+ *   parts: Record<string, Part>, controls?: Record<string, Part>, folded?: string[], wires?: any[][],
  *   opening?: string, presets?: any[][], note?: string,
  *   live?: (host: Host) => { follow: (state: any) => void, stop: () => void },
  *   sentence: (state: any, now: any) => string, table?: (state: any, now: any) => any,
@@ -60,6 +61,7 @@ export function figure(description) {
 
 function mount(description, model, el) {
   const { stages, reads, parts, wires = [], controls = {}, presets = [], layout } = description;
+  const { folded = [] } = description;
   const given = model.get("given");
   const names = Object.keys(given.start);
   const files = {};
@@ -132,7 +134,12 @@ function mount(description, model, el) {
   const retry = h("button", { type: "button", hidden: true, onclick: () => load() }, "try again");
   const waiting = h("div", { class: "dit-waiting" }, sentence.element, retry);
   el.classList.add("dit-live");
-  const box = Object.values(beside).map(({ element }) => element);
+  const elements = (names) => names.map((name) => beside[name].element);
+  const box = elements(Object.keys(beside).filter((name) => !folded.includes(name)));
+  if (folded.length) {
+    const more = h("div", { class: "dit-group" }, ...elements(folded));
+    box.push(h("details", { class: "dit-fold" }, h("summary", {}, "more controls"), more));
+  }
   el.append(
     h("div", { class: "dit-presets", role: "group", "aria-label": "presets" }, ...buttons),
     story,
@@ -145,12 +152,14 @@ function mount(description, model, el) {
     ...(details ? [details.element] : []),
   );
   // a notebook has commands on plain keys (arrows fold headings, "dd" deletes a cell), and a page
-  // looks for open menus after each: what is typed into a control belongs to the control
-  for (const kind of ["keydown", "keyup"]) {
-    el.addEventListener(kind, (event) => {
-      if (!(event.ctrlKey || event.metaKey || event.altKey)) event.stopPropagation();
-    });
-  }
+  // looks for open menus at each, before the key is on its way down: what is typed into a control
+  // belongs to the control
+  const own = (event) => {
+    const plain = !(event.ctrlKey || event.metaKey || event.altKey);
+    if (plain && event.composedPath().includes(el)) event.stopImmediatePropagation();
+  };
+  const keys = ["keydown", "keyup"];
+  for (const kind of keys) globalThis.addEventListener(kind, own, true);
 
   const every = [...Object.values(onStage), ...Object.values(beside)];
   let palette;
@@ -242,6 +251,7 @@ function mount(description, model, el) {
     for (const observer of [near, size, theme]) observer.disconnect();
     preference.removeEventListener("change", repaint);
     globalThis.removeEventListener("storage", ask);
+    for (const kind of keys) globalThis.removeEventListener(kind, own, true);
     try {
       for (const name of names) model.off(`change:${name}`, ask);
     } catch {

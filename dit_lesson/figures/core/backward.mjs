@@ -298,8 +298,8 @@ export class LearningDiT extends DiT {
       dTime.set(own.subarray(0, d), b * d);
       for (let word = 0; word < maxWords; word += 1) {
         const label = this.labels[b * maxWords + word] * d;
-        const [from, share] = this.chunks ? [0, 1 / maxWords] : [(1 + word) * d, 1];
-        for (let i = 0; i < d; i += 1) dTable[label + i] += share * own[from + i];
+        const [at, share] = this.chunks ? [0, 1 / maxWords] : [(1 + word) * d, 1];
+        for (let i = 0; i < d; i += 1) dTable[label + i] += share * own[at + i];
       }
     }
     this.linearBackward(0, this.dEmbedded, this.patches, "x_embedder.proj", batch * imageTokens);

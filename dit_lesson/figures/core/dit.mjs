@@ -159,8 +159,9 @@ export class DiT extends Transformer {
   }
 }
 
-// The model among a figure's assets, for batches of `samples`.  Width and channels are the weights';
-// where a figure ends at the last attention, they do, and what follows stays 0.
+// The model among a figure's assets, for batches of `samples`.  Its width and its channels are those
+// of the weights.  A figure that looks no further has weights up to the last attention: the rest
+// stays 0.
 /** @type {(tensors: Tensors, samples: number, config?: Partial<Config>) => DiT} */
 export const trainedDiT = trained((arena, tensors, samples, config = {}) => {
   const [hiddenSize, inChannels] = tensors["x_embedder.proj.weight"].shape;

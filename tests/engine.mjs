@@ -2,7 +2,7 @@
 
 import { Arena } from "../dit_lesson/figures/core/arena.mjs";
 import { Decoder } from "../dit_lesson/figures/core/decoder.mjs";
-import { DiT } from "../dit_lesson/figures/core/dit.mjs";
+import { LearningDiT } from "../dit_lesson/figures/core/backward.mjs";
 import { Engine } from "../dit_lesson/figures/core/engine.mjs";
 import { Random } from "../dit_lesson/figures/core/random.mjs";
 import { readTensors, writeTensors } from "../dit_lesson/figures/core/safetensors.mjs";
@@ -19,7 +19,7 @@ const tensorsOf = (weights) =>
   );
 
 function modelOf(kind, config, weights, options) {
-  const model = new DiT(arenas[kind], config, options);
+  const model = new LearningDiT(arenas[kind], config, options);
   model.load(tensorsOf(weights));
   return model;
 }
@@ -43,7 +43,7 @@ export function product(kind, { M, N, K, a, b, start, aTransposed, bTransposed, 
 
 // Answer, loss and gradients of the velocity loss
 export function gradients(kind, config, weights, { x0, noise, u, y }) {
-  const model = modelOf(kind, config, weights, { capacity: u.length, training: true });
+  const model = modelOf(kind, config, weights, { capacity: u.length });
   const answer = model.forward(mixStraight(x0, noise, u), u.map((share) => TIME_SCALE * share), y);
   const wanted = target(x0, noise, "velocity");
   const errors = answer.map((value, i) => value - wanted[i]);
@@ -60,7 +60,7 @@ export function gradients(kind, config, weights, { x0, noise, u, y }) {
 
 // Losses, and the averaged weights at the end
 export function trained(kind, config, weights, batches, recipe) {
-  const model = modelOf(kind, config, weights, { capacity: recipe.batchSize, training: true });
+  const model = modelOf(kind, config, weights, { capacity: recipe.batchSize });
   const data = { latents: new Float32Array(), labels: new Array(recipe.batchSize) };
   const run = new Run(model, data, recipe);
   const losses = batches.map((batch) => run.step({ ...batch, u: Float32Array.from(batch.u) }));
@@ -72,7 +72,7 @@ export function trained(kind, config, weights, batches, recipe) {
 
 // Losses of a run that draws its own batches, with the seeds of trainer.mjs
 export function seededRun(kind, config, data, recipe, seed) {
-  const model = new DiT(arenas[kind], config, { capacity: recipe.batchSize, training: true });
+  const model = new LearningDiT(arenas[kind], config, { capacity: recipe.batchSize });
   model.initialize(new Random(seed));
   const run = new Run(
     model,
@@ -102,14 +102,14 @@ export const unpacked = (text) => readTensors(bytesOf(text));
 
 // A new model's file, in base64
 export function file(config, seed) {
-  const model = new DiT(arenas.wasm, config);
+  const model = new LearningDiT(arenas.wasm, config);
   model.initialize(new Random(seed), { zeroInit: false });
   const bytes = writeTensors(model.stateDict(), { step: "0" });
   return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
 }
 
 export function initial(config, seed, options) {
-  const model = new DiT(arenas.wasm, config);
+  const model = new LearningDiT(arenas.wasm, config);
   model.initialize(new Random(seed), options);
   return model.stateDict();
 }

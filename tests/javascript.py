@@ -11,11 +11,11 @@ from dit_lesson.figures.base import HERE, Figure
 
 PROGRAM = f"""
 const {{ module, calls, assets }} = JSON.parse(await new Response(Deno.stdin.readable).text());
-const {{ readWeights }} = await import("{(HERE / "core" / "checkpoints.mjs").as_uri()}");
+const {{ readTensors }} = await import("{(HERE / "core" / "safetensors.mjs").as_uri()}");
 const functions = await import(module);
 const bytes = (text) => Uint8Array.from(atob(text), (byte) => byte.charCodeAt(0));
 const read = Object.fromEntries(
-  Object.entries(assets).map(([name, text]) => [name, readWeights(bytes(text))]),
+  Object.entries(assets).map(([name, text]) => [name, readTensors(bytes(text))]),
 );
 const plain = (value) => JSON.stringify(value, (_, v) => (ArrayBuffer.isView(v) ? [...v] : v));
 const argument = (value) => (value?.given ? {{ ...value.given, ...read, ...value }} : value);

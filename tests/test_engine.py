@@ -25,7 +25,7 @@ KINDS = ("wasm", "plain")
 SPELLING = {
     "inputSize": "input_size", "patchSize": "patch_size", "inChannels": "in_channels",
     "hiddenSize": "hidden_size", "depth": "depth", "numHeads": "num_heads",
-    "conditioning": "conditioning",
+    "conditioning": "conditioning", "maxWords": "max_words", "numClasses": "num_classes",
 }  # fmt: skip
 
 
@@ -45,7 +45,7 @@ def flat(values):
 def model_of(design="adaln-zero", **changes):
     """A torch model in float64 whose weights are float32 numbers, and the page's config of it."""
     sizes = {"input_size": 4, "patch_size": 1, "in_channels": 8, "hidden_size": 32, "depth": 2}
-    sizes |= {"num_heads": 4, "conditioning": design} | changes
+    sizes |= {"num_heads": 4, "conditioning": design, "max_words": 1, "num_classes": 10} | changes
     model = make(learn_sigma=False, **sizes).float().double()
     return model, {ours: sizes[theirs] for ours, theirs in SPELLING.items()}
 
@@ -64,7 +64,7 @@ def batch_of(model, batch, seed=0):
 
 def for_page(batch):
     return {name: flat(value) for name, value in batch.items() if name != "y"} | {
-        "y": batch["y"].tolist()
+        "y": batch["y"].ravel().tolist()
     }
 
 
@@ -149,6 +149,18 @@ def test_it_holds_for_other_sizes(changes):
     for result, gradients in zip(run(*calls), expected, strict=True):
         for name, value in gradients.items():
             assert error(result["gradients"][name], value) < 1e-5, name
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+def test_captions_of_words_are_conditions_like_classes(design):
+    """A sequence of time and words, in adaLN their mean: answer and gradients."""
+    model, config = model_of(design, vocabulary=tuple("abcdefghij"), max_words=3)
+    batch = batch_of(model, 3) | {"y": np.array([[1, 2, 3], [10, 4, 4], [7, 0, 0]])}
+    (page,) = run(("gradients", "wasm", config, weights_for_page(model), for_page(batch)))
+    loss, expected = loss_and_gradients(model, batch)
+    assert abs(page["loss"] - loss) < 1e-6 * loss
+    for name, value in expected.items():
+        assert error(page["gradients"][name], value) < 1e-5, name
 
 
 # --- training -----------------------------------------------------------------------------
@@ -327,7 +339,7 @@ def test_wrong_input_gets_a_sentence():
         "DiT: conditioning is film, expected one of",
         "DiT: hiddenSize is 30, expected",
         "DiT: inputSize 4 is not a multiple of patchSize 3",
-        "DiT.load: blocks.2.attn.qkv.weight has no numbers",
+        "Transformer.load: blocks.2.attn.qkv.weight has no numbers",
         "DiT.forward: x has 100 numbers",
     ]
     for sentence, beginning in zip(sentences, expected, strict=False):

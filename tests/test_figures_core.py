@@ -6,7 +6,6 @@ import torch
 from torch.nn import functional as F
 
 from dit_lesson import numpy_dit
-from dit_lesson.attention import CrossAttention
 from dit_lesson.counting import dit_ledger, total
 from dit_lesson.diffusion import alpha_bar, linear_betas
 from dit_lesson.figures.base import HERE
@@ -119,10 +118,8 @@ def test_javascript_equals_numpy_and_torch(name, javascript_results):
 def test_attention_equals_torch(queries, keys, values):
     rows = [a.tolist() for a in (queries, keys, values)]
     one, two = call([("multiHeadAttention", *rows), ("multiHeadAttention", *rows, 2)])
-    np.testing.assert_allclose(one["output"], attend(queries, keys, values, 1), atol=1e-5)
-    np.testing.assert_allclose(two["output"], attend(queries, keys, values, 2), atol=1e-5)
-    assert np.shape(two["weights"]) == (2, len(queries), len(keys))
-    np.testing.assert_allclose(np.sum(two["weights"], axis=-1), 1, atol=1e-12)
+    np.testing.assert_allclose(one, attend(queries, keys, values, 1), atol=1e-5)
+    np.testing.assert_allclose(two, attend(queries, keys, values, 2), atol=1e-5)
 
 
 def test_self_attention_mlp_and_gate_equal_numpy():
@@ -138,21 +135,10 @@ def test_self_attention_mlp_and_gate_equal_numpy():
         ],
     )
     expected = numpy_dit.self_attention(X[None], numpy_dit.below(weights, "attn"), 2)[0]
-    np.testing.assert_allclose(attended["output"], expected, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(attended, expected, rtol=0, atol=1e-5)
     expected = numpy_dit.mlp(X, numpy_dit.below(weights, "mlp"))
     np.testing.assert_allclose(transformed, expected, rtol=0, atol=1e-5)
     np.testing.assert_allclose(added, X + SHIFT * FAR, rtol=0, atol=1e-5)
-
-
-def test_cross_attention_equals_torch():
-    layer = CrossAttention(8, num_heads=2).double()
-    weights = {f"cross_attn.{name}": value.tolist() for name, value in layer.state_dict().items()}
-    (result,) = call([("crossAttention", X.tolist(), KEYS2.tolist(), weights, 2)])
-    x, context = torch.tensor(X)[None], torch.tensor(KEYS2)[None]
-    expected = layer(x, context)[0].detach()
-    np.testing.assert_allclose(result["output"], expected, rtol=0, atol=1e-5)
-    shares = layer.weights(x, context)[0].detach()
-    np.testing.assert_allclose(result["weights"], shares, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("order", ["p,p,C", "C,p,p"])

@@ -53,7 +53,7 @@ const milliseconds = (use) => {
   return (user + system) / 1000;
 };
 for (const { config, plain } of cases) {
-  const engine = await Engine.open({ config, autoencoder, training: true, plain });
+  const engine = await Engine.open({ config, autoencoder, plain });
   engine.model.initialize(new Random(0));
   const run = new Run(engine.model, { latents: latents.data, labels: labels.data });
   const repeat = (times, use) => { for (let i = 0; i < times; i += 1) use(); };

@@ -17,7 +17,7 @@ export function stages(state) {
   const image = pictureOf(state.digits[state.digit], 16);
   const x = patchify(image, state.patch_size);
   const modulated_msa = modulate(layerNorm(x), every(state.shift_msa), every(state.scale_msa));
-  const attention = selfAttention(modulated_msa, state.block, state.num_heads).output;
+  const attention = selfAttention(modulated_msa, state.block, state.num_heads);
   const between = gated(x, attention, every(state.gate_msa));
   const normalised = layerNorm(between);
   const modulated_mlp = modulate(normalised, every(state.shift_mlp), every(state.scale_mlp));

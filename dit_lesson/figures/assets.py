@@ -1,7 +1,7 @@
 """What a figure loads when it is asked for: tensors, packed small, in one format for all figures.
 
 The format is safetensors with float16 numbers, or with 8 or 4 bits and a step for each tensor;
-``core/checkpoints.mjs`` reads weights on the page, ``core/safetensors.mjs`` flat tensors.
+``core/safetensors.mjs`` reads it on the page.
 """
 
 import json

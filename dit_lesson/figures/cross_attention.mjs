@@ -1,10 +1,8 @@
 // Chapter 8's figure: image tokens that look up the time and the words of a caption.
-import { add, mean } from "./core/arrays.mjs";
-import { crossAttention, selfAttention, sharesOf } from "./core/attention.mjs";
-import { mlp } from "./core/blocks.mjs";
+import { mean } from "./core/arrays.mjs";
 import { pictureOf, rowsOf } from "./core/data.mjs";
-import { embedNoised } from "./core/models.mjs";
-import { affineNorm } from "./core/norms.mjs";
+import { trainedDiT } from "./core/dit.mjs";
+import { noised, sharesOf } from "./core/looking.mjs";
 import * as ui from "./ui.mjs";
 
 const GRID = 4;
@@ -14,28 +12,21 @@ const keyNames = (state) => ["time", "a", state.weight, state.slant, state.name]
 
 // How much each token looks each key up in the chosen layer: (5, 16)
 export function stages(state) {
-  const { weights, num_heads: numHeads } = state;
-  const image = pictureOf(state.digits[state.picture_of], 16);
+  const { weights, words, picture_of: shown, noise, t, block, head, num_heads: numHeads } = state;
+  const image = pictureOf(state.digits[shown], 16);
   if (!weights) return { image };
-  const latent = state.latents[state.picture_of];
-  const { tokens, time } = embedNoised(latent, state.noise, state.t, weights);
-  const table = weights["y_embedder.embedding_table.weight"];
-  const rowOf = (word) => table[state.words.indexOf(word) + 1];
-  const context = [time, ...keyNames(state).slice(1).map(rowOf)];
-  let x = tokens;
-  for (let number = 0;; number += 1) {
-    const name = `blocks.${number}`;
-    const normalised = affineNorm(x, weights, `${name}.norm1`);
-    x = add(x, selfAttention(normalised, weights, numHeads, `${name}.attn`).output);
-    const queries = affineNorm(x, weights, `${name}.norm_cross`);
-    const looked = crossAttention(queries, context, weights, numHeads, `${name}.cross_attn`);
-    if (number === state.block) {
-      const shares = sharesOf(looked, state.head);
-      return { image, maps: context.map((_, key) => shares.map((row) => row[key])) };
-    }
-    x = add(x, looked.output);
-    x = add(x, mlp(affineNorm(x, weights, `${name}.norm2`), weights, `${name}.mlp`));
-  }
+  const [, ...caption] = keyNames(state);
+  const model = trainedDiT(weights, 1, {
+    conditioning: "cross-attention",
+    numHeads,
+    numClasses: words.length,
+    maxWords: caption.length,
+  });
+  const labels = caption.map((word) => words.indexOf(word) + 1);
+  model.forward(noised(state.latents[shown], noise, t), [t], labels);
+  const shares = sharesOf(model.looks(`blocks.${block}.cross_attn`), head);
+  const rows = rowsOf(shares, 1 + caption.length);
+  return { image, maps: Array.from(rows[0], (_, key) => rows.map((row) => row[key])) };
 }
 
 const keys = Object.fromEntries(

@@ -1,10 +1,8 @@
 // Chapter 7's figure: eighteen tokens that look at each other, two of them time and class.
-import { add, mean, sum } from "./core/arrays.mjs";
-import { selfAttention, sharesOf } from "./core/attention.mjs";
-import { mlp } from "./core/blocks.mjs";
+import { mean, sum } from "./core/arrays.mjs";
 import { pictureOf, rowsOf } from "./core/data.mjs";
-import { embedNoised } from "./core/models.mjs";
-import { affineNorm } from "./core/norms.mjs";
+import { trainedDiT } from "./core/dit.mjs";
+import { noised, sharesOf } from "./core/looking.mjs";
 import * as ui from "./ui.mjs";
 
 const GRID = 4;
@@ -13,20 +11,13 @@ const FULL = 0.5; // the share that gets full colour; a root, so that small shar
 
 // How much each token (row) looks at each (column) in the chosen layer: (18, 18)
 export function stages(state) {
-  const { weights, num_heads: numHeads } = state;
-  const image = pictureOf(state.digits[state.picture_of], 16);
+  const { weights, picture_of: shown, noise, t, y, block, head, num_heads: numHeads } = state;
+  const image = pictureOf(state.digits[shown], 16);
   if (!weights) return { image };
-  const latent = state.latents[state.picture_of];
-  const { tokens, time } = embedNoised(latent, state.noise, state.t, weights);
-  let x = [...tokens, time, weights["y_embedder.embedding_table.weight"][state.y]]; // once
-  for (let number = 0;; number += 1) {
-    const name = `blocks.${number}`;
-    const normalised = affineNorm(x, weights, `${name}.norm1`);
-    const looked = selfAttention(normalised, weights, numHeads, `${name}.attn`);
-    if (number === state.block) return { image, shares: sharesOf(looked, state.head) };
-    x = add(x, looked.output);
-    x = add(x, mlp(affineNorm(x, weights, `${name}.norm2`), weights, `${name}.mlp`));
-  }
+  const model = trainedDiT(weights, 1, { conditioning: "in-context", numHeads });
+  model.forward(noised(state.latents[shown], noise, t), [t], [y]);
+  const shares = sharesOf(model.looks(`blocks.${block}.attn`), head);
+  return { image, shares: rowsOf(shares, model.tokens) };
 }
 
 const range = (values) =>

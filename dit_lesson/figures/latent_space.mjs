@@ -1,7 +1,7 @@
 // Chapter 3's figure: a walk between two digits, in pixels and in latents.
 import { mix } from "./core/arrays.mjs";
 import { pictureOf, rowsOf } from "./core/data.mjs";
-import { trainedDecoder } from "./core/trained.mjs";
+import { trainedDecoder } from "./core/decoder.mjs";
 import * as ui from "./ui.mjs";
 
 const [SIDE, PICTURE] = [8, 32];

@@ -1,8 +1,10 @@
 // Chapter 19's figure: one digit painted twice in the page, by masks and by noise, step by step.
 import { mean, rootMeanSquare } from "./core/arrays.mjs";
 import { rowsOf } from "./core/data.mjs";
+import { trainedDecoder } from "./core/decoder.mjs";
+import { trainedDiT } from "./core/dit.mjs";
 import { guided, walk } from "./core/flow.mjs";
-import { trainedDecoder, trainedDiT } from "./core/trained.mjs";
+import { rowOf } from "./core/safetensors.mjs";
 import * as ui from "./ui.mjs";
 
 const [SIDE, PICTURE, CHANNELS, NULL_CLASS] = [4, 32, 8, 10];
@@ -41,6 +43,7 @@ function unmasked(state, model) {
   const { digit, guidance, order, chosen, seed, codes, drawn } = state;
   const [steps] = walked(state);
   const answer = guided((x, t, y) => model.forward(x, t, y), [digit], NULL_CLASS, guidance);
+  const [draws, places] = [drawn.draws, drawn.places].map((numbers) => rowOf(numbers, seed));
   const byHand = new Map(chosen.map((place, i) => [place, -i]));
   const path = [];
   let tokens = new Array(PLACES).fill(codes);
@@ -50,9 +53,9 @@ function unmasked(state, model) {
     const logits = answer(x, new Float32Array(1));
     const p = tokens.map((_, place) => probabilities(logits, place, codes));
     path.push({ tokens, p });
-    const found = p.map((q, place) => draw(q, drawn.draws[seed][step * PLACES + place]));
+    const found = p.map((q, place) => draw(q, draws[step * PLACES + place]));
     const score = {
-      random: (place) => drawn.places[seed][step * PLACES + place],
+      random: (place) => places[step * PLACES + place],
       confidence: (place) => p[place][found[place]],
       "by hand": (place) => byHand.get(place) ?? -PLACES - place,
     }[order];
@@ -101,14 +104,15 @@ export function stages(state) {
   const { tokens, p } = path[step];
   const { tokens: before } = path[Math.max(0, step - 1)];
   const blank = new Float64Array(CHANNELS);
-  const there = tokens.map((code) => drawn.codes[code] ?? blank);
+  const vectors = rowsOf(drawn.codes.data, CHANNELS);
+  const there = tokens.map((code) => vectors[code] ?? blank);
   const expected = tokens.map((code, place) =>
-    code === codes ? meanCode(p[place], drawn.codes) : drawn.codes[code]
+    code === codes ? meanCode(p[place], vectors) : vectors[code]
   );
   const { asked, best, likeliest } = asking(state, path[step]);
   const says = Array.from(
     { length: SAYS },
-    (_, i) => expected.map((vector, place) => place === asked ? drawn.codes[best[i]] : vector),
+    (_, i) => expected.map((vector, place) => place === asked ? vectors[best[i]] : vector),
   );
 
   const answer = guided(
@@ -117,7 +121,7 @@ export function stages(state) {
     NULL_CLASS,
     state.guidance,
   );
-  const start = Float32Array.from(drawn.noise[state.seed]);
+  const start = rowOf(drawn.noise, state.seed);
   const way = [...walk(answer, start, 1, { steps })];
   const latents = [start, ...way.map(({ x }) => x)];
   const x = latents[step];

@@ -1,8 +1,8 @@
 // Chapter 4's figure: a latent cut into patches, flattened, read back, and what that costs.
 import { ditCost } from "./core/counting.mjs";
 import { rowsOf } from "./core/data.mjs";
+import { trainedDecoder } from "./core/decoder.mjs";
 import { featureIndex, featurePlace, patchifyChannels, unpatchify } from "./core/patches.mjs";
-import { trainedDecoder } from "./core/trained.mjs";
 import * as ui from "./ui.mjs";
 
 const [SIDE, CHANNELS, COST_SIDE, PICTURE] = [8, 4, 32, 32];

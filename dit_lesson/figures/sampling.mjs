@@ -1,7 +1,9 @@
 // Chapter 14's figure: the trained DiT paints a digit in the page, and may be overruled on the way.
 import { rootMeanSquare } from "./core/arrays.mjs";
+import { trainedDecoder } from "./core/decoder.mjs";
+import { trainedDiT } from "./core/dit.mjs";
 import { guided, TIME_SCALE, timesOf, walk } from "./core/flow.mjs";
-import { trainedDecoder, trainedDiT } from "./core/trained.mjs";
+import { rowOf } from "./core/safetensors.mjs";
 import * as ui from "./ui.mjs";
 
 const [PICTURE, NULL_CLASS, MAX_STEPS] = [32, 10, 20];
@@ -49,7 +51,7 @@ export function stages(state) {
     return guided(look, [late ? other : digit], NULL_CLASS, guidance, interval)(x, t);
   };
   const heun = sampler === "Heun";
-  const path = [...walk(answer, state.noise.noise[seed], 1, { steps, heun })];
+  const path = [...walk(answer, rowOf(state.noise.noise, seed), 1, { steps, heun })];
   const latents = [...path.map(({ x0 }) => x0), path.at(-1).x].flatMap((latent) => [...latent]);
   const decoded = pictures.decode(latents);
   const area = PICTURE * PICTURE;

@@ -2,7 +2,7 @@
 //
 // The choices say which run is shown and `until` which step; to be there takes time.  A run with
 // other settings begins anew and goes to the same step, and the one before it stays to compare.
-import { mean } from "./core/arrays.mjs";
+import { mean, rootMeanSquare } from "./core/arrays.mjs";
 import { chunksOf, CONFIG, numel, parameterShapes } from "./core/parameters.mjs";
 import * as ui from "./ui.mjs";
 
@@ -31,17 +31,11 @@ const configOf = ({ conditioning, hidden_size: hiddenSize, depth }) => ({
   depth,
 });
 
-function meanSquare(rows) {
-  let sum = 0;
-  for (const row of rows) for (const value of row) sum += value * value;
-  return sum / (rows.length * rows[0].length);
-}
-
 export function stages(state) {
   const config = configOf(state);
   const kinds = KINDS.slice(0, chunksOf(config) / 2); // each before attention and before the MLP
   const { data, predicts } = state;
-  const size = data && meanSquare(data.latents);
+  const size = data && rootMeanSquare(data.latents.data) ** 2;
   return {
     parameters: Object.values(parameterShapes(config)).reduce((sum, s) => sum + numel(s), 0),
     steering: Object.fromEntries(

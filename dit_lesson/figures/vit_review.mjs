@@ -1,10 +1,8 @@
 // Chapter 1's figure: hide or swap patches of a digit and watch CLS.
-import { add, mean } from "./core/arrays.mjs";
-import { selfAttention, softmax } from "./core/attention.mjs";
-import { linear, linearRow, mlp } from "./core/blocks.mjs";
 import { pictureOf, rowsOf } from "./core/data.mjs";
-import { affineNorm } from "./core/norms.mjs";
+import { MEAN, sharesOf } from "./core/looking.mjs";
 import { patchify, unpatchify } from "./core/patches.mjs";
+import { trainedViT } from "./core/vit.mjs";
 import * as ui from "./ui.mjs";
 
 const SIDE = 28;
@@ -20,27 +18,13 @@ function seenImage(state) {
 }
 
 export function stages(state) {
-  const { weights, depth, num_heads: numHeads, patch_size: patchSize } = state;
+  const { weights, depth, num_heads: numHeads, block } = state;
   const image = seenImage(state);
   if (!weights) return { image };
-  const layer = (rows, name) => linear(rows, weights[`${name}.weight`], weights[`${name}.bias`]);
-  const embedded = layer(patchify(image, patchSize), "x_embedder.proj");
-  const positions = rowsOf(weights.pos_embed[0], embedded[0].length);
-  let x = [weights.cls_token[0], ...add(embedded, positions)];
-  let attention;
-  for (let number = 0; number < depth; number += 1) {
-    const name = `blocks.${number}`;
-    const normalised = affineNorm(x, weights, `${name}.norm1`);
-    const looked = selfAttention(normalised, weights, numHeads, `${name}.attn`);
-    if (number === state.block) {
-      attention = PLACES.map((n) => mean(looked.weights.map((head) => head[0][n + 1])));
-    }
-    x = add(x, looked.output);
-    x = add(x, mlp(affineNorm(x, weights, `${name}.norm2`), weights, `${name}.mlp`));
-  }
-  const [cls] = affineNorm(x.slice(0, 1), weights, "norm");
-  const scores = linearRow(cls, weights["head.weight"], weights["head.bias"]);
-  return { image, attention, probabilities: softmax(scores) };
+  const model = trainedViT(weights, { inputSize: SIDE, depth, numHeads });
+  const probabilities = model.probabilities(image.flatMap((row) => [...row]));
+  const looks = sharesOf(model.looks(`blocks.${block}.attn`), MEAN);
+  return { image, attention: looks.slice(1, 1 + PLACES.length), probabilities }; // the row of CLS
 }
 
 const cell = (place) => [Math.floor(place / GRID), place % GRID];

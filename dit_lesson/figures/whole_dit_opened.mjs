@@ -1,8 +1,10 @@
 // Chapter 12's second figure: the trained DiT opened, at one time, at one token.
 import { rootMeanSquare } from "./core/arrays.mjs";
 import { rowsOf } from "./core/data.mjs";
+import { trainedDecoder } from "./core/decoder.mjs";
+import { trainedDiT } from "./core/dit.mjs";
 import { guided, TIME_SCALE, walk } from "./core/flow.mjs";
-import { trainedDecoder, trainedDiT } from "./core/trained.mjs";
+import { rowOf } from "./core/safetensors.mjs";
 import * as ui from "./ui.mjs";
 
 const [SIDE, PICTURE, STEPS, HEADS, NULL_CLASS] = [4, 32, 20, 4, 10];
@@ -17,7 +19,7 @@ const numbers = (count, value) => Float32Array.from({ length: count }, (_, i) =>
 let last = {};
 function latents({ digit, seed, noise }, model) {
   if (last.digit !== digit || last.seed !== seed || last.noise !== noise) {
-    const start = noise.noise[seed];
+    const start = rowOf(noise.noise, seed);
     const answer = guided((x, t, y) => model.forward(x, t, y), [digit], NULL_CLASS, 1);
     const path = [...walk(answer, start, 1, { steps: STEPS })].map(({ x }) => x);
     last = { digit, seed, noise, path: [start, ...path] };
@@ -38,11 +40,11 @@ function heads(model, block, token) {
   const gate = model.vectors().find(({ name, kind }) =>
     name === `blocks.${block}.attn` && kind === "gate"
   ).of(0);
-  const looks = [];
+  const looks = model.looks(branch.name).map((map) =>
+    map.slice(token * TOKENS, (token + 1) * TOKENS)
+  );
   const moves = [];
   for (let head = 0; head < HEADS; head += 1) {
-    const share = branch.shares + 4 * TOKENS * (head * TOKENS + token);
-    looks.push(model.arena.view(share, TOKENS).slice());
     const added = numbers(d, (i) => {
       let sum = 0;
       for (let k = head * width; k < (head + 1) * width; k += 1) {

@@ -1,7 +1,8 @@
 // Chapter 18's figure: what three ways paint from a caption, and which word moves which token.
 import { mean } from "./core/arrays.mjs";
 import { rowsOf } from "./core/data.mjs";
-import { trainedDecoder } from "./core/trained.mjs";
+import { trainedDecoder } from "./core/decoder.mjs";
+import { rowOf } from "./core/safetensors.mjs";
 import * as ui from "./ui.mjs";
 
 const [ROWS, COLUMNS, CHANNELS, PICTURE, TELLING] = [4, 8, 8, 32, 4];
@@ -56,7 +57,7 @@ export function stages(state) {
   const asked = [a, b, c, d];
   if (!painted || !decoder) return { asked };
   const place = 40 * b + 20 * a + 10 * c + d;
-  const rows = ways.map((_, way) => levelsOf(painted.canvases[400 * way + place]));
+  const rows = ways.map((_, way) => levelsOf(rowOf(painted.canvases, 400 * way + place)));
   const from = LATENT + TELLING * TOKENS * times.indexOf(state.t);
   const maps = wordsOf(state).map((_, word) => {
     const start = from + word * TOKENS;

@@ -41,11 +41,6 @@ export function rootMeanSquare(row) {
   return Math.sqrt(total / row.length);
 }
 
-/** @type {(a: Rows, b: Rows) => Rows} */
-export function add(a, b) {
-  return a.map((row, n) => mapRow(row, (value, i) => value + b[n][i]));
-}
-
 // a x + b y for two matrices
 /** @type {(a: number, x: Rows, b: number, y: Rows) => Rows} */
 export function mix(a, x, b, y) {

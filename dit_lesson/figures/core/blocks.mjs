@@ -43,10 +43,10 @@ export function linear(rows, weight, bias = null) {
 }
 
 // W2 GELU(W1 x + b1) + b2 for every token
-/** @type {(rows: Rows, weights: Weights, name?: string) => Rows} */
-export function mlp(rows, weights, name = "mlp") {
-  const hidden = linear(rows, weights[`${name}.fc1.weight`], weights[`${name}.fc1.bias`]).map(gelu);
-  return linear(hidden, weights[`${name}.fc2.weight`], weights[`${name}.fc2.bias`]);
+/** @type {(rows: Rows, weights: Weights) => Rows} */
+export function mlp(rows, weights) {
+  const hidden = linear(rows, weights["mlp.fc1.weight"], weights["mlp.fc1.bias"]).map(gelu);
+  return linear(hidden, weights["mlp.fc2.weight"], weights["mlp.fc2.bias"]);
 }
 
 // x + gate * branch, the same gate for every token

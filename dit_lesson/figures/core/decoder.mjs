@@ -2,7 +2,9 @@
 //
 // A feature map lies as rows of pixels, channels side by side; a 3 x 3 convolution is one linear
 // layer on the neighbourhood of each pixel, gathered into rows (channel, row, column).
+import { trained } from "./trained.mjs";
 /** @import { Arena } from "./arena.mjs" */
+/** @import { Tensors } from "./safetensors.mjs" */
 
 export class Decoder {
   // tensors: {name: {shape, data}} of the autoencoder; capacity: latents at a time
@@ -98,6 +100,12 @@ export class Decoder {
     );
   }
 }
+
+// The decoder among a figure's assets, of latents of `side` x `side` places, `pictures` at a time
+/** @type {(tensors: Tensors, side: number, pictures?: number) => Decoder} */
+export const trainedDecoder = trained((arena, tensors, side, pictures = 1) =>
+  new Decoder(arena, tensors, { side, capacity: pictures })
+);
 
 // For each pixel the places of its 3 x 3 neighbourhood in all channels; -1 is outside
 function neighbours(side, channels) {

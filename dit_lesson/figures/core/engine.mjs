@@ -2,8 +2,8 @@
 // by them.  Training: `Run` of training.mjs; in a worker: trainer.mjs.
 
 import { Arena } from "./arena.mjs";
+import { LearningDiT } from "./backward.mjs";
 import { Decoder } from "./decoder.mjs";
-import { DiT } from "./dit.mjs";
 import { guided, walk } from "./flow.mjs";
 
 /** @import { Config } from "./parameters.mjs" */
@@ -13,22 +13,19 @@ import { guided, walk } from "./flow.mjs";
 /** @typedef {{name: string, kind: string, factor: number}} Overrule */
 
 export class Engine {
-  // weights: of the model, if it has learned already; autoencoder: with `decoder.*`, `latent_mean`
-  // and `latent_std`; capacity: the largest batch of the model (guidance asks it for twice as many
-  // answers as there are digits); plain: without WebAssembly
-  /** @param {{config?: Partial<Config>, weights?: Tensors, autoencoder?: Tensors, capacity?: number, training?: boolean, plain?: boolean}} options */
-  static async open(
-    { config = {}, weights, autoencoder, capacity = 32, training = false, plain = false },
-  ) {
+  // autoencoder: with `decoder.*`, `latent_mean` and `latent_std`; capacity: the largest batch of
+  // the model (guidance asks it for twice as many answers as there are digits); plain: without
+  // WebAssembly
+  /** @param {{config?: Partial<Config>, autoencoder?: Tensors, capacity?: number, plain?: boolean}} options */
+  static async open({ config = {}, autoencoder, capacity = 32, plain = false }) {
     const arena = await Arena.open({ plain });
-    const model = new DiT(arena, config, { capacity, training });
-    if (weights) model.load(weights);
+    const model = new LearningDiT(arena, config, { capacity });
     const { side } = model;
     const decoder = autoencoder && new Decoder(arena, autoencoder, { side, capacity });
     return new Engine(arena, model, decoder);
   }
 
-  /** @param {Arena} arena @param {DiT} model @param {Decoder | undefined} decoder */
+  /** @param {Arena} arena @param {LearningDiT} model @param {Decoder | undefined} decoder */
   constructor(arena, model, decoder) {
     this.arena = arena;
     this.model = model;

@@ -1,6 +1,6 @@
 // Layer norm and what steers it, as in norms.py.
 import { mapRow, mean, std } from "./arrays.mjs";
-/** @import { Row, Rows, Weights } from "./arrays.mjs" */
+/** @import { Row, Rows } from "./arrays.mjs" */
 
 // (x - mean) / sqrt(var + eps), each row by itself
 /** @type {(rows: Rows, eps?: number) => Rows} */
@@ -16,11 +16,4 @@ export function layerNorm(rows, eps = 1e-6) {
 /** @type {(rows: Rows, shift: Row, scale: Row) => Rows} */
 export function modulate(rows, shift, scale) {
   return rows.map((row) => mapRow(row, (value, i) => value * (1 + scale[i]) + shift[i]));
-}
-
-// Layer norm with its own learned scale and shift
-/** @type {(rows: Rows, weights: Weights, name: string) => Rows} */
-export function affineNorm(rows, weights, name) {
-  const scale = mapRow(weights[`${name}.weight`], (value) => value - 1);
-  return modulate(layerNorm(rows), weights[`${name}.bias`], scale);
 }

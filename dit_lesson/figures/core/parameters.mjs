@@ -2,10 +2,11 @@
 // they are at the start, as in models.py.
 /** @import { Random } from "./random.mjs" */
 
-/** @typedef {{inputSize: number, patchSize: number, inChannels: number, hiddenSize: number, depth: number, numHeads: number, mlpRatio: number, numClasses: number, conditioning: string}} Config */
+/** @typedef {{inputSize: number, patchSize: number, inChannels: number, hiddenSize: number, depth: number, numHeads: number, mlpRatio: number, numClasses: number, maxWords: number, conditioning: string}} Config */
 
 export const DESIGNS = ["in-context", "cross-attention", "adaln", "adaln-zero"];
 export const FREQUENCY_SIZE = 256;
+export const TABLE = "y_embedder.embedding_table.weight";
 
 // The branches of a block in their order, and the layer norm before each where it is learned
 export const NORMS = { attn: "norm1", cross_attn: "norm_cross", mlp: "norm2" };
@@ -21,16 +22,17 @@ export const CONFIG = {
   numHeads: 4,
   mlpRatio: 4,
   numClasses: 10,
+  maxWords: 1, // labels of a sample: the class, or the words of a caption
   conditioning: "adaln-zero",
 };
 
 // Vectors that a block reads off c: shift and scale twice, with a gate in adaLN-Zero
-/** @type {(config: Config) => number} */
+/** @type {(config: Partial<Config>) => number} */
 export function chunksOf({ conditioning }) {
   return { adaln: 4, "adaln-zero": 6 }[conditioning] ?? 0;
 }
 
-/** @type {(config: Config) => string[]} */
+/** @type {(config: Partial<Config>) => string[]} */
 export function branchesOf({ conditioning }) {
   return Object.keys(NORMS).filter((name) =>
     name !== "cross_attn" || conditioning === "cross-attention"
@@ -69,7 +71,7 @@ export function parameterShapes(config) {
   layer("x_embedder.proj", d, inChannels, p, p);
   layer("t_embedder.mlp.0", d, FREQUENCY_SIZE);
   layer("t_embedder.mlp.2", d, d);
-  shapes["y_embedder.embedding_table.weight"] = [numClasses + 1, d];
+  shapes[TABLE] = [numClasses + 1, d];
   for (let i = 0; i < depth; i += 1) {
     const block = `blocks.${i}`;
     for (const branch of branchesOf(config)) {
@@ -106,14 +108,14 @@ export const numel = (shape) => shape.reduce((product, length) => product * leng
 // learned norms at 1, the last layer at 0, and in adaLN-Zero the modulations too (zeroInit: false
 // leaves them as in adaLN).  embeddingInit "unit" draws time and label with root mean square 1,
 // "paper" with a standard deviation of 0.02.
-/** @type {(name: string, shape: number[], config: Config, random: Random, options: {embeddingInit?: string, zeroInit?: boolean}) => Float32Array} */
+/** @type {(name: string, shape: number[], config: Partial<Config>, random: Random, options: {embeddingInit?: string, zeroInit?: boolean}) => Float32Array} */
 export function initialParameter(name, shape, config, random, options) {
   const { embeddingInit = "unit", zeroInit = true } = options;
   const values = new Float32Array(numel(shape));
   const [outputs, inputs] = [shape[0], values.length / shape[0]];
   const unit = embeddingInit === "unit";
   const normal = {
-    "y_embedder.embedding_table.weight": unit ? 1 : 0.02,
+    [TABLE]: unit ? 1 : 0.02,
     "t_embedder.mlp.0.weight": unit ? (2 / inputs) ** 0.5 : 0.02,
     // SiLU takes N(0, 1) to mean square 0.356
     "t_embedder.mlp.2.weight": unit ? (1 / (0.356 * inputs)) ** 0.5 : 0.02,

@@ -39,6 +39,13 @@ export function readTensors(bytes) {
   );
 }
 
+// Row i of a tensor, with all further axes side by side
+/** @type {(tensor: {shape: number[], data: Float32Array}, i: number) => Float32Array} */
+export function rowOf({ shape, data }, i) {
+  const width = data.length / shape[0];
+  return data.subarray(i * width, (i + 1) * width);
+}
+
 // A file of float32 tensors
 /** @type {(tensors: Tensors, metadata?: Record<string, string>) => Uint8Array} */
 export function writeTensors(tensors, metadata = {}) {

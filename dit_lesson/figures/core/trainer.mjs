@@ -40,7 +40,6 @@ export function serve(port) {
       engine = await Engine.open({
         config,
         autoencoder: readTensors(autoencoder),
-        training: true,
         capacity: Math.max(20, recipe?.batchSize ?? 32),
         plain,
       });

@@ -3,7 +3,7 @@
 
 import { mixStraight, target, TIME_SCALE } from "./flow.mjs";
 import { Random } from "./random.mjs";
-/** @import { DiT } from "./dit.mjs" */
+/** @import { LearningDiT } from "./backward.mjs" */
 /** @import { Prediction } from "./flow.mjs" */
 
 export const RECIPE = {
@@ -30,7 +30,7 @@ export function rate(step, steps) {
 
 export class Run {
   // data: {latents, labels}, the latents one after the other
-  /** @param {DiT} model made for training @param {{latents: Float32Array, labels: ArrayLike<number>}} data @param {Partial<typeof RECIPE>} recipe @param {number} seed */
+  /** @param {LearningDiT} model @param {{latents: Float32Array, labels: ArrayLike<number>}} data @param {Partial<typeof RECIPE>} recipe @param {number} seed */
   constructor(model, data, recipe = {}, seed = 0) {
     this.recipe = { ...RECIPE, ...recipe };
     if (this.recipe.batchSize > data.labels.length) {

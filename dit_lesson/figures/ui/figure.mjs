@@ -1,5 +1,5 @@
 // A figure out of its mathematics and one description.
-import { readWeights } from "../core/checkpoints.mjs";
+import { readTensors } from "../core/safetensors.mjs";
 import { h, numbers, say, status } from "./dom.mjs";
 import { readPalette, setBox } from "./pictures.mjs";
 import { wiring } from "./wires.mjs";
@@ -23,7 +23,7 @@ function fetchAsset(model, name) {
 
 // Packed tensors are unpacked, other bytes (a WebAssembly module) stay bytes: the header of a
 // safetensors file opens with a brace after its length.
-const unpack = (bytes) => (bytes[8] === "{".charCodeAt(0) ? readWeights(bytes) : bytes);
+const unpack = (bytes) => (bytes[8] === "{".charCodeAt(0) ? readTensors(bytes) : bytes);
 
 const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 

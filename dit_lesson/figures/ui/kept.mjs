@@ -1,6 +1,6 @@
 // Weights that a reader's own run has learned: kept in this browser, and sent nowhere.
-import { readWeights } from "../core/checkpoints.mjs";
-/** @import { Weights } from "../core/arrays.mjs" */
+import { readTensors } from "../core/safetensors.mjs";
+/** @import { Tensors } from "../core/safetensors.mjs" */
 
 const KEY = "dit-weights";
 const PIECE = 3 * 2 ** 13; // bytes: threes, since base64 has four letters for them
@@ -22,7 +22,7 @@ export function keep(bytes) {
 
 // What is kept, read once
 let read = { text: null, weights: undefined };
-/** @type {() => Weights | undefined} */
+/** @type {() => Tensors | undefined} */
 export function kept() {
   let text = null;
   try {
@@ -31,7 +31,7 @@ export function kept() {
   }
   if (text !== read.text) {
     const bytes = text && Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-    read = { text, weights: bytes ? readWeights(bytes) : undefined };
+    read = { text, weights: bytes ? readTensors(bytes) : undefined };
   }
   return read.weights;
 }

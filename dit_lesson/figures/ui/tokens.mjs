@@ -1,6 +1,6 @@
 // What figures of a digit and its tokens share: the digit cut into patches, a row for each token, a
 // menu of attention heads.  A figure in which a token is chosen keeps it as `state.token`.
-import { MEAN } from "../core/attention.mjs";
+import { MEAN } from "../core/looking.mjs";
 import { menu } from "./controls.mjs";
 import { digit, frame, grid, map } from "./pictures.mjs";
 /** @import { Part } from "./dom.mjs" */

@@ -1,13 +1,16 @@
 """What a DiT in the page learns from, its weights, and what makes latents visible: packed."""
 
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import torch
+from torch import nn
 
 from dit_lesson.autoencoder import Autoencoder
 from dit_lesson.checkpoints import load_weights, read_card
 from dit_lesson.data import load_digits, scale_digits
+from dit_lesson.evaluation import judge
 from dit_lesson.figures.assets import packed, packed_weights, unpacked
 from dit_lesson.models import DiT, DiTConfig
 
@@ -43,6 +46,29 @@ def decoder() -> Autoencoder:
     autoencoder = Autoencoder(downsample=8).double()
     autoencoder.load_state_dict(unpacked(packed_decoder()), strict=False)
     return autoencoder.requires_grad_(False)
+
+
+@cache
+def packed_judge() -> bytes:
+    """The judge in 8 bits, as the six convolutions of `core/evaluation.mjs`.
+
+    A frozen batch norm is a factor and a shift for each channel, so it goes into the convolution
+    before it; a linear layer is a convolution with a kernel as large as the map that it reads.
+    """
+    body, head = judge().body, judge().head
+    layers = []
+    for convolution, norm in pairwise(body):
+        if isinstance(convolution, nn.Conv2d):
+            factor = norm.weight / (norm.running_var + norm.eps).sqrt()
+            weight = convolution.weight * factor[:, None, None, None]
+            layers.append((weight, norm.bias - norm.running_mean * factor))
+    linear = body[-2]
+    layers.append((linear.weight.reshape(len(linear.weight), -1, SIDE, SIDE), linear.bias))
+    layers.append((head.weight[:, :, None, None], head.bias))
+    tensors = {}
+    for number, (weight, bias) in enumerate(layers):
+        tensors |= {f"{number}.weight": weight, f"{number}.bias": bias}
+    return packed(tensors, bits=8)
 
 
 @cache

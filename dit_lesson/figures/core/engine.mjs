@@ -4,6 +4,7 @@
 import { Arena } from "./arena.mjs";
 import { Decoder } from "./decoder.mjs";
 import { DiT } from "./dit.mjs";
+import { Judge } from "./evaluation.mjs";
 import { guided, walk } from "./flow.mjs";
 
 /** @import { Config } from "./parameters.mjs" */
@@ -14,25 +15,26 @@ import { guided, walk } from "./flow.mjs";
 
 export class Engine {
   // weights: of the model, if it has learned already; autoencoder: with `decoder.*`, `latent_mean`
-  // and `latent_std`; capacity: the largest batch of the model (guidance asks it for twice as many
+  // and `latent_std`; judge: its tensors; capacity: the largest batch of the model (guidance asks it for twice as many
   // answers as there are digits); plain: without WebAssembly
-  /** @param {{config?: Partial<Config>, weights?: Tensors, autoencoder?: Tensors, capacity?: number, training?: boolean, plain?: boolean}} options */
+  /** @param {{config?: Partial<Config>, weights?: Tensors, autoencoder?: Tensors, judge?: Tensors, capacity?: number, training?: boolean, plain?: boolean}} options */
   static async open(
-    { config = {}, weights, autoencoder, capacity = 32, training = false, plain = false },
+    { config = {}, weights, autoencoder, judge, capacity = 32, training = false, plain = false },
   ) {
     const arena = await Arena.open({ plain });
     const model = new DiT(arena, config, { capacity, training });
     if (weights) model.load(weights);
     const { side } = model;
     const decoder = autoencoder && new Decoder(arena, autoencoder, { side, capacity });
-    return new Engine(arena, model, decoder);
+    return new Engine(arena, model, decoder, judge && new Judge(arena, judge, { capacity }));
   }
 
-  /** @param {Arena} arena @param {DiT} model @param {Decoder | undefined} decoder */
-  constructor(arena, model, decoder) {
+  /** @param {Arena} arena @param {DiT} model @param {Decoder} [decoder] @param {Judge} [judge] */
+  constructor(arena, model, decoder, judge) {
     this.arena = arena;
     this.model = model;
     this.decoder = decoder;
+    this.judge = judge;
   }
 
   // The walk from noise to latents of the given labels, see `walk`.  overrule: factors for shifts,

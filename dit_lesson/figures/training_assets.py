@@ -1,7 +1,6 @@
 """What a DiT in the page learns from, its weights, and what makes latents visible: packed."""
 
 from functools import cache
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -55,19 +54,19 @@ def packed_judge() -> bytes:
     A frozen batch norm is a factor and a shift for each channel, so it goes into the convolution
     before it; a linear layer is a convolution with a kernel as large as the map that it reads.
     """
-    body, head = judge().body, judge().head
-    layers = []
-    for convolution, norm in pairwise(body):
-        if isinstance(convolution, nn.Conv2d):
-            factor = norm.weight / (norm.running_var + norm.eps).sqrt()
-            weight = convolution.weight * factor[:, None, None, None]
-            layers.append((weight, norm.bias - norm.running_mean * factor))
-    linear = body[-2]
-    layers.append((linear.weight.reshape(len(linear.weight), -1, SIDE, SIDE), linear.bias))
-    layers.append((head.weight[:, :, None, None], head.bias))
+    state = judge().state_dict()
     tensors = {}
-    for number, (weight, bias) in enumerate(layers):
-        tensors |= {f"{number}.weight": weight, f"{number}.bias": bias}
+    for number, (convolution, norm) in enumerate([(0, 1), (3, 4), (6, 7), (9, 10)]):
+        names = ("weight", "bias", "running_mean", "running_var")
+        scale, shift, mean, variance = (state[f"body.{norm}.{name}"] for name in names)
+        factor = scale / (variance + nn.BatchNorm2d(1).eps).sqrt()
+        weight = state[f"body.{convolution}.weight"]
+        tensors[f"{number}.weight"] = weight * factor[:, None, None, None]
+        tensors[f"{number}.bias"] = shift - mean * factor
+    for number, (name, side) in enumerate([("body.13", SIDE), ("head", 1)], start=4):
+        weight = state[f"{name}.weight"]
+        tensors[f"{number}.weight"] = weight.reshape(len(weight), -1, side, side)
+        tensors[f"{number}.bias"] = state[f"{name}.bias"]
     return packed(tensors, bits=8)
 
 

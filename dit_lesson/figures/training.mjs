@@ -259,22 +259,27 @@ const sheet = (pictures) =>
 
 // In the corner of each of the ten a tick, or the class that the judge reads instead of it
 function mark({ context, width, height }, read, { ink, paper }) {
-  const size = 13;
+  const [wide, high] = [width / 5, height / 2];
+  const size = 13; // where a digit has room for it
+  const scale = Math.min(1, 0.3 * wide / size);
   context.textAlign = "center";
+  context.strokeStyle = ink;
+  context.lineWidth = 1.5;
   read.forEach((digit, asked) => {
-    const x = (asked % 5 + 1) * width / 5 - size;
-    const y = (Math.floor(asked / 5) + 1) * height / 2 - size;
+    context.save();
+    context.translate((asked % 5 + 1) * wide, (Math.floor(asked / 5) + 1) * high);
+    context.scale(scale, scale);
+    context.translate(-size, -size);
     context.fillStyle = digit === asked ? paper : ink;
-    context.fillRect(x, y, size, size);
-    context.strokeStyle = ink;
-    context.lineWidth = 1.5;
-    context.fillStyle = paper;
-    if (digit !== asked) return context.fillText(String(digit), x + size / 2, y + size - 2.5);
+    context.fillRect(0, 0, size, size);
     context.beginPath();
-    for (const [across, down] of [[3, 7], [5.5, 10], [10, 3]]) {
-      context.lineTo(x + across, y + down);
+    if (digit === asked) {
+      for (const [x, y] of [[3, 7], [5.5, 10], [10, 3]]) context.lineTo(x, y);
     }
     context.stroke();
+    context.fillStyle = paper;
+    if (digit !== asked) context.fillText(String(digit), size / 2, size - 2.5);
+    context.restore();
   });
 }
 

@@ -20,12 +20,18 @@ from tests.browser import at_rest, live_figures, seen, tables
 
 CHAPTER = "13-training"
 # Whether the corner of each of the ten digits of a sheet is light, as behind a tick
-MARKS = """(canvas) => Array.from({ length: 10 }, (_, i) => {
-  const [wide, high] = [canvas.width / 5, canvas.height / 2];
-  const corner = 12 * devicePixelRatio;
-  const [x, y] = [(i % 5 + 1) * wide - corner, (Math.floor(i / 5) + 1) * high - corner];
-  return canvas.getContext("2d").getImageData(x, y, 1, 1).data[0] > 128;
-})"""
+MARKS = """(canvas) => {
+  const copy = document.createElement("canvas");
+  [copy.width, copy.height] = [canvas.width, canvas.height];
+  const context = copy.getContext("2d", { willReadFrequently: true });
+  context.drawImage(canvas, 0, 0);
+  return Array.from({ length: 10 }, (_, i) => {
+    const corner = 12 * devicePixelRatio;
+    const x = (i % 5 + 1) * canvas.width / 5 - corner;
+    const y = (Math.floor(i / 5) + 1) * canvas.height / 2 - corner;
+    return context.getImageData(x, y, 1, 1).data[0] > 128;
+  });
+}"""
 
 
 @pytest.mark.parametrize("conditioning", DESIGNS)

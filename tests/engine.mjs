@@ -3,6 +3,7 @@
 import { Arena } from "../dit_lesson/figures/core/arena.mjs";
 import { Decoder } from "../dit_lesson/figures/core/decoder.mjs";
 import { LearningDiT } from "../dit_lesson/figures/core/backward.mjs";
+import { Judge } from "../dit_lesson/figures/core/evaluation.mjs";
 import { Engine } from "../dit_lesson/figures/core/engine.mjs";
 import { Random } from "../dit_lesson/figures/core/random.mjs";
 import { readTensors, writeTensors } from "../dit_lesson/figures/core/safetensors.mjs";
@@ -94,6 +95,19 @@ export function walked(kind, config, weights, labels, noise, options) {
 
 export function decoded(kind, tensors, latents, side) {
   return new Decoder(arenas[kind], tensors, { side, capacity: 3 }).decode(latents);
+}
+
+// What a packed judge answers and reads, ten pictures at a time
+export function judged(kind, file, pictures) {
+  const judge = new Judge(arenas[kind], readTensors(bytesOf(file)));
+  const tens = Array.from(
+    { length: Math.ceil(pictures.length / 10240) },
+    (_, i) => pictures.slice(10240 * i, 10240 * (i + 1)),
+  );
+  return {
+    logits: tens.flatMap((ten) => [...judge.logits(ten)]),
+    read: tens.flatMap((ten) => judge.read(ten)),
+  };
 }
 
 const bytesOf = (text) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0));

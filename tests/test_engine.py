@@ -12,8 +12,15 @@ from safetensors.torch import load
 
 from dit_lesson.autoencoder import Autoencoder
 from dit_lesson.checkpoints import load_weights
+from dit_lesson.data import digits
+from dit_lesson.evaluation import judge
 from dit_lesson.figures.assets import packed, unpacked
-from dit_lesson.figures.training_assets import AUTOENCODER, packed_decoder, packed_latents
+from dit_lesson.figures.training_assets import (
+    AUTOENCODER,
+    packed_decoder,
+    packed_judge,
+    packed_latents,
+)
 from dit_lesson.models import DESIGNS
 from tests.javascript import call
 from tests.test_numpy_backward import torch_velocity_loss
@@ -309,6 +316,38 @@ def test_the_decoders_are_those_of_the_shipped_autoencoders(name, downsample, ch
     assert wasm == plain
     expected = model.double().from_latents(torch.tensor(latents).double()).detach()
     np.testing.assert_allclose(wasm, expected.numpy().ravel(), atol=1e-5)
+
+
+# --- the judge ----------------------------------------------------------------------------
+
+
+def packed_judge_in_torch(images):
+    """The logits of the numbers that the page has, in float64."""
+    tensors, x = unpacked(packed_judge()), images.double()
+    for number, (stride, padding) in enumerate([(2, 2), (1, 1), (2, 1), (2, 1), (1, 0), (1, 0)]):
+        weight, bias = tensors[f"{number}.weight"], tensors[f"{number}.bias"]
+        x = torch.nn.functional.conv2d(x.relu() if number else x, weight, bias, stride, padding)
+    return x.flatten(1)
+
+
+def test_the_judge_computes_what_torch_computes():
+    images = digits("test", 32)[0][::83]  # 13: a whole batch and three
+    file = base64.b64encode(packed_judge()).decode()
+    wasm, plain = run(*(("judged", kind, file, flat(images)) for kind in KINDS))
+    assert wasm == plain
+    expected = packed_judge_in_torch(images)
+    np.testing.assert_allclose(wasm["logits"], expected.flatten(), atol=1e-4)
+    assert wasm["read"] == expected.argmax(dim=1).tolist()
+
+
+def test_the_page_reads_the_test_digits_as_the_judge_of_the_package_does():
+    """Its weights have 8 bits; 999 of 1,000 verdicts are the same."""
+    images, _ = digits("test", 32)
+    file = base64.b64encode(packed_judge()).decode()
+    (page,) = run(("judged", "wasm", file, flat(images)))
+    verdicts = judge()(images).argmax(dim=1)
+    assert (torch.tensor(page["read"]) == verdicts).double().mean() >= 0.995
+    assert len(packed_judge()) < 130_000
 
 
 # --- files --------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 One server and one browser serve all tests of this file.
 """
 
+import base64
 import json
 import os
 import re
@@ -11,12 +12,16 @@ import subprocess
 import sys
 import time
 import urllib.request
+from hashlib import sha256
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbconvert import HTMLExporter
 from playwright.sync_api import expect
+from safetensors.torch import load, save
+
+from tests.browser import at_rest, tables
 
 ROOT = Path(__file__).parents[1]
 CHAPTER = ROOT / "notebooks" / "09-adaptive-layer-norm.ipynb"
@@ -29,6 +34,11 @@ CELLS = [
     "import ipywidgets\n"
     "other = ipywidgets.FloatSlider(min=-2, max=2, step=0.5)\n"
     "link = ipywidgets.link((figure, 'shift'), (other, 'value'))\nother",
+]
+
+TRAINING = [
+    "from dit_lesson.figures.training import TrainingFigure\nfigure = TrainingFigure()\nfigure",
+    "other = TrainingFigure()\nother",
 ]
 
 pytestmark = pytest.mark.needs_chromium
@@ -47,13 +57,14 @@ def wait_for(url, seconds=60):
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    """The address of a JupyterLab that serves a folder with two notebooks."""
+    """The address of a JupyterLab that serves a folder with three notebooks."""
     folder = tmp_path_factory.mktemp("lab")
-    notebook = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_code_cell(source) for source in CELLS],
-        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}},
-    )
-    nbformat.write(notebook, folder / "live.ipynb")
+    for name, cells in (("live", CELLS), ("training", TRAINING)):
+        notebook = nbformat.v4.new_notebook(
+            cells=[nbformat.v4.new_code_cell(source) for source in cells],
+            metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}},
+        )
+        nbformat.write(notebook, folder / f"{name}.ipynb")
     (folder / "chapter.ipynb").write_bytes(CHAPTER.read_bytes())
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -95,12 +106,16 @@ def open_notebook(browser, lab, name):
     return page
 
 
+def run_all(page):
+    page.wait_for_function("jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel")
+    page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells')")
+
+
 @pytest.fixture(scope="module")
 def live(browser, lab):
     """A page whose notebook has run: two views of one figure and a linked FloatSlider."""
     page = open_notebook(browser, lab, "live.ipynb")
-    page.wait_for_function("jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel")
-    page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells')")
+    run_all(page)
     page.wait_for_selector(".noUi-handle", timeout=90_000)
     page.wait_for_function("document.querySelectorAll('.dit-live').length === 3")
     yield page
@@ -182,6 +197,62 @@ def test_a_model_comes_through_the_kernel(live):
     said = live.locator(".dit-live").nth(2).get_by_role("status").last
     live.locator(".dit-live").nth(2).scroll_into_view_if_needed()
     expect(said).to_contain_text("The model says", timeout=30_000)
+
+
+def test_trained_weights_reach_python_and_others_come_back_to_be_trained(browser, lab):
+    page = open_notebook(browser, lab, "training.ipynb")
+    run_all(page)
+    figures = page.locator(".dit-live")
+    expect(figures).to_have_count(2, timeout=90_000)
+    figure, other = figures.all()
+
+    def press(one, name):
+        one.scroll_into_view_if_needed()
+        one.get_by_role("button", name=name, exact=True).click(timeout=60_000)
+        at_rest(one)
+
+    def loss(one):
+        return tables(one)[0]["this run"][1]
+
+    def picture(one):
+        return one.locator("canvas.dit-ten").first.evaluate("canvas => canvas.toDataURL()")
+
+    figure.scroll_into_view_if_needed()
+    expect(figure).to_contain_text("no step yet", timeout=60_000)
+    assert python(page, "print(figure.trained)") == "None"
+    press(figure, "one step")
+    first = loss(figure)
+    press(figure, "50 steps")
+    file = figure.get_by_role("link", name="save the weights").evaluate(
+        """async ({ href }) => {
+          const bytes = new Uint8Array(await (await fetch(href)).arrayBuffer());
+          return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
+        }"""
+    )
+    expected = sha256(save(load(base64.b64decode(file)))).hexdigest()
+    heard = ""
+    for _ in range(100):  # the kernel hears of them when the message arrives
+        heard = python(
+            page,
+            "from hashlib import sha256\nfrom safetensors.torch import save\n"
+            "if figure.trained: print(sha256(save(figure.trained.state_dict())).hexdigest())",
+        )
+        if heard == expected:
+            break
+    assert heard == expected
+
+    painted = picture(figure)
+    python(page, "other.initial = figure.trained")
+    other.scroll_into_view_if_needed()
+    expect(other).to_contain_text("begins at the weights that were given", timeout=60_000)
+    at_rest(other)
+    assert picture(other) == painted
+    press(other, "one step")
+    assert loss(other) < 0.8 * first
+    said = python(page, "from dit_lesson.models import DiT, DIT_CONFIGS\n"
+                  "other.initial = DiT(DIT_CONFIGS['DiT-S/8'])")  # fmt: skip
+    assert said == "TrainingFigure: initial's hidden_size is 384, expected 64 or 32"
+    page.close()
 
 
 def test_a_notebook_that_was_opened_and_not_run_shows_pictures(browser, lab):

@@ -1,10 +1,15 @@
 """The training worker in Chromium, on a page from file:// with the network off."""
 
+import base64
+
 import pytest
+import torch
 from playwright.sync_api import Page
 from safetensors.torch import load
 
+from dit_lesson.evaluation import accuracy, judge
 from dit_lesson.figures.linking import link
+from dit_lesson.figures.training_assets import DIT, packed_dit, packed_judge
 from tests.javascript import call
 from tests.test_engine import ENGINE, error, model_of
 from tools.engine_page import CORE, worker_text, write_page
@@ -122,6 +127,21 @@ def test_it_draws_while_it_trains_and_shows_every_step(page):
     page.evaluate("ask({ type: 'pause' }, 'paused')")
     steps = page.evaluate("heard.filter((m) => m.type === 'sampled').map((m) => m.step)")
     assert steps == [5, 1, 2, 3, 4, 5]
+
+
+def test_the_judge_reads_what_it_draws(page):
+    files = {"judge": packed_judge(), "weights": packed_dit(DIT)}
+    page.evaluate(
+        "({ judge, weights }) => open({ judge: bytes(judge), weights: bytes(weights) })",
+        {name: base64.b64encode(file).decode() for name, file in files.items()},
+    )
+    sample = "{ type: 'sample', labels: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9], seed: 4, options: {} }"
+    drawn = page.evaluate(
+        f"ask({sample}, 'sampled').then((m) => ({{ ...m, pictures: [...m.pictures] }}))"
+    )
+    images = torch.tensor(drawn["pictures"]).reshape(10, 1, 32, 32)
+    assert drawn["read"] == judge()(images).argmax(dim=1).tolist()
+    assert accuracy(images, torch.arange(10)) >= 0.9
 
 
 def test_saved_weights_load_in_torch(page):

@@ -50,7 +50,8 @@ class Figure(anywidget.AnyWidget):
         cls._esm = link_file(source)
         cls._count = itertools.count(1)
         for trait in vars(cls).values():
-            if isinstance(trait, traitlets.TraitType):
+            # what has tags of its own goes between page and kernel, and is no choice
+            if isinstance(trait, traitlets.TraitType) and "sync" not in trait.metadata:
                 trait.tag(sync=True, choice=True)
 
     def __init__(self, **traits: Any) -> None:

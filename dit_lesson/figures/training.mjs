@@ -22,6 +22,7 @@ const WORDS = {
     ({ zero: "gates shut at the start", random: "gates open at the start" })[start],
   hidden_size: (width) => `width ${width}`,
   seed: (seed) => `seed ${seed}`,
+  given: (given) => given ? "given weights" : "random weights",
 };
 
 const configOf = ({ conditioning, hidden_size: hiddenSize, depth }) => ({
@@ -47,8 +48,15 @@ export function stages(state) {
 
 // --- the run ----------------------------------------------------------------------------------
 
-const settingsOf = (state) =>
-  Object.fromEntries(Object.keys(WORDS).map((key) => [key, state[key]]));
+// The weights that a kernel gave, while the reader asks for no other start
+function givenTo({ initial, ...state }) {
+  const { bytes, ...choices } = initial ?? {};
+  return Object.entries(choices).every(([key, value]) => state[key] === value) ? bytes : undefined;
+}
+const settingsOf = (state) => ({
+  ...Object.fromEntries(Object.keys(WORDS).map((key) => [key, state[key]])),
+  given: Boolean(givenTo(state)),
+});
 const words = (settings, without = {}) =>
   Object.entries(WORDS)
     .filter(([key]) => settings[key] !== without[key])
@@ -60,7 +68,9 @@ function live({ files, write, show }) {
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
   let state; // the last that was followed
   let key; // of the settings of `run`
-  let run; // { settings, ready, step, losses, vectors, pictures, at: the step of the pictures, ... }
+  // { settings, given: the weights it began at, ready, step, losses, vectors, pictures, read: the
+  // classes that the judge reads in them, at: their step, saved: the step of `bytes`, ... }
+  let run;
   let asked = 0; // the last step to which the worker was sent
   let painting; // what the pictures are waited for, as text
   let painted; // the same of the last that came
@@ -68,7 +78,12 @@ function live({ files, write, show }) {
 
   const tell = (type, message = {}) => port.postMessage({ type, ...message });
   const open = (message) =>
-    tell("open", { data: files.data, autoencoder: files.decoder, ...message });
+    tell("open", {
+      data: files.data,
+      autoencoder: files.decoder,
+      judge: files.judge,
+      ...message,
+    });
   const paint = (predicts) =>
     tell("sample", {
       labels: DIGITS,
@@ -79,16 +94,21 @@ function live({ files, write, show }) {
 
   function begin() {
     const { recipe, predicts, embedding_init: embeddingInit, modulation, learning_rate } = state;
-    if (run?.step) show({ before: { ...run, file: undefined } });
+    if (run?.step) {
+      show({ before: { ...run, file: undefined } });
+      write({ trained: null });
+    }
     show({ failed: undefined });
     key = JSON.stringify(settingsOf(state));
-    run = { settings: settingsOf(state), step: 0, losses: [], at: -1 };
+    const given = givenTo(state);
+    run = { settings: settingsOf(state), given, step: 0, losses: [], at: -1 };
     asked = 0;
     painting = painted = undefined;
     open({
       config: configOf(state),
       recipe: { ...recipe, predicts, learningRate: learning_rate },
       options: { embeddingInit, zeroInit: modulation === "zero" },
+      weights: given && new Uint8Array(given.buffer, given.byteOffset, given.byteLength),
       seed: state.seed,
     });
   }
@@ -130,7 +150,7 @@ function live({ files, write, show }) {
       const pace = (performance.now() - start) / (step - first);
       if (!known && asked - first > LONG && step - first > 10) {
         known = true;
-        if (pace > SLOW && state.hidden_size === USUAL) {
+        if (pace > SLOW && state.hidden_size === USUAL && !run.given) {
           show({ pace });
           return write({ hidden_size: SMALL });
         }
@@ -142,17 +162,18 @@ function live({ files, write, show }) {
       look();
     },
     done: () => look(),
-    sampled({ trained, pictures }) {
-      if (!run) return shown(pictures);
-      Object.assign(run, { at: trained, pictures });
+    sampled({ trained, pictures, read }) {
+      if (!run) return shown({ pictures, read });
+      Object.assign(run, { at: trained, pictures, read });
       painted = painting;
       painting = undefined;
       look();
-      if (resting() && run.step) tell("save");
     },
     weights({ bytes }) {
       URL.revokeObjectURL(run.file);
       Object.assign(run, { bytes, file: URL.createObjectURL(new Blob([bytes])) });
+      const { conditioning, hidden_size } = run.settings;
+      write({ trained: { conditioning, hidden_size, bytes } });
     },
     error({ message }) {
       show({ failed: message });
@@ -162,9 +183,16 @@ function live({ files, write, show }) {
     },
   };
 
-  function shown(pictures) {
-    show({ before: { pictures, book: true, losses: [], step: 0 } });
+  function shown(painted) {
+    show({ before: { ...painted, book: true, losses: [], step: 0 } });
     begin();
+  }
+
+  // At rest the weights are fetched, those of each step once
+  function save() {
+    if (!resting() || !run.step || run.saved === run.step) return;
+    run.saved = run.step;
+    tell("save");
   }
 
   // `news`: the run has changed, and not only what is asked of it
@@ -179,7 +207,9 @@ function live({ files, write, show }) {
     // an answer to what was asked of a run that is over
     if (run && !run.ready && data.type !== "ready" && data.type !== "error") return;
     hears[data.type](data);
-    if (run) tellPage(true);
+    if (!run) return;
+    save();
+    tellPage(true);
   };
   port.onerror = () => hears.error({ message: "the worker could not be started" });
 
@@ -198,7 +228,7 @@ function live({ files, write, show }) {
         paint("velocity");
       }
       if (!run) return;
-      const other = key !== JSON.stringify(settingsOf(state));
+      const other = key !== JSON.stringify(settingsOf(state)) || run.given !== givenTo(state);
       if (other || (state.until === 0 && run.step > 0)) begin();
       lead();
       tellPage();
@@ -220,6 +250,42 @@ const sheet = (pictures) =>
       const digit = 5 * Math.floor(y / SIDE) + Math.floor(x / SIDE);
       return pictures[digit * SIDE * SIDE + (y % SIDE) * SIDE + x % SIDE];
     }));
+
+// In the corner of each of the ten a tick, or the class that the judge reads instead of it
+function mark({ context, width, height }, read, { ink, paper }) {
+  const [wide, high] = [width / 5, height / 2];
+  const size = 13; // where a digit has room for it
+  const scale = Math.min(1, 0.3 * wide / size);
+  context.textAlign = "center";
+  context.strokeStyle = ink;
+  context.lineWidth = 1.5;
+  read.forEach((digit, asked) => {
+    context.save();
+    context.translate((asked % 5 + 1) * wide, (Math.floor(asked / 5) + 1) * high);
+    context.scale(scale, scale);
+    context.translate(-size, -size);
+    context.fillStyle = digit === asked ? paper : ink;
+    context.fillRect(0, 0, size, size);
+    context.beginPath();
+    if (digit === asked) {
+      for (const [x, y] of [[3, 7], [5.5, 10], [10, 3]]) context.lineTo(x, y);
+    }
+    context.stroke();
+    context.fillStyle = paper;
+    if (digit !== asked) context.fillText(String(digit), size / 2, size - 2.5);
+    context.restore();
+  });
+}
+
+// Ten digits of a run
+const ten = (title, runOf) =>
+  ui.digit({
+    shape: "ten",
+    title,
+    values: (now) => sheet(runOf(now)?.pictures),
+    marks: (_, now) => [runOf(now)?.read],
+    decorate: (prepared, _, { now, palette }) => mark(prepared, runOf(now).read, palette),
+  });
 
 const lastLoss = (losses) => mean(losses.slice(-WINDOW));
 
@@ -284,6 +350,7 @@ export default ui.figure({
   stages,
   live,
   reads: ["conditioning", "hidden_size", "predicts"],
+  takes: ["initial"],
   layout: {
     narrow: `"train train one one more more" auto
       "digits digits digits digits digits digits" auto "before before before loss loss loss" auto
@@ -321,26 +388,26 @@ export default ui.figure({
       changes: ({ noise }) => ({ noise: (noise + 1) % 100 }),
     }),
     guidance: ui.slider({ label: "guidance", step: 0.25, when: ({ until }) => until > 0 }),
-    digits: ui.digit({
-      shape: "ten",
-      title: (state, now) =>
-        `${["this run", words(settingsOf(state), state.start)].filter(Boolean).join(", ")}: step ${
-          stepOf(now)
-        }`,
-      values: (now) => sheet(now.run?.pictures),
-    }),
-    before: ui.digit({
-      shape: "ten",
-      title: (_, { run, before }) =>
+    digits: ten(
+      (state, now) =>
+        `${
+          ["this run", words(settingsOf(state), { ...state.start, given: false })]
+            .filter(Boolean).join(", ")
+        }: step ${stepOf(now)}`,
+      ({ run }) => run,
+    ),
+    before: ten(
+      (_, { run, before }) =>
         before?.book
           ? "the DiT of this book, 1,400 steps"
           : before
           ? `the run before, ${
-            words(before.settings, run?.settings) || "the same"
+            words(before.settings, run?.settings) ||
+            (before.given === run?.given ? "the same" : "other weights")
           }: step ${before.step}`
           : "the run before",
-      values: (now) => sheet(now.before?.pictures),
-    }),
+      ({ before }) => before,
+    ),
     loss: ui.plot({
       title: (state, now) => `loss, step ${stepOf(now)} of ${state.recipe.steps}`,
       bottom: 0,
@@ -427,36 +494,53 @@ export default ui.figure({
         `one of width ${SMALL} learns here.`
       : "";
     if (busy) return `The model is in training.${small}${where}`;
+    const right = run.read.filter((digit, asked) => digit === asked).length;
+    const judged = ` The judge reads ${right} of the ten digits as asked.`;
     if (!run.step) {
-      return `${parameters.toLocaleString("en")} parameters, no step yet: the model answers 0, ` +
-        `and its loss is ${ui.format(first_loss)}.${where}`;
+      const first = run.given
+        ? "it begins at the weights that were given"
+        : `the model answers 0, and its loss is ${ui.format(first_loss)}`;
+      const size = parameters.toLocaleString("en");
+      return `${size} parameters, no step yet: ${first}.${judged}${where}`;
     }
     const comparable = before?.losses.length >= run.step &&
       before.settings.predicts === run.settings.predicts;
     const compared = comparable
       ? `, against ${ui.format(lastLoss(before.losses.slice(0, run.step)))} in the run before`
       : "";
+    const loss = ui.format(lastLoss(run.losses));
     return `After ${run.step} of ${state.recipe.steps} steps the loss of the last ` +
-      `${Math.min(WINDOW, run.step)} is ${ui.format(lastLoss(run.losses))}${compared}.${where}`;
+      `${Math.min(WINDOW, run.step)} is ${loss}${compared}.${judged}${where}`;
   },
   note: "The curves are means of 25 steps, this run dark and the one before it pale; the dashed " +
     "line is the loss of the answer 0. A bar is the root mean square of a shift (blue), a scale " +
-    "(orange) or a gate (green) over a batch; heights are roots, up to 1.",
-  table: (_, { run, before, parameters }) => [
-    {
-      caption: "The runs",
-      columns: ["", "steps", "loss of the last 25"],
-      rows: [["this run", run], ["the run before", before]]
-        .filter(([, { losses } = { losses: [] }]) => losses.length)
-        .map(([name, { step, losses }]) => [name, step, lastLoss(losses)]),
-    },
-    {
-      caption: `What steers the blocks, of ${parameters} parameters in all`,
-      columns: ["", "root mean square"],
-      rows: (run?.vectors ?? []).map((size, i) => [
-        `${run.names[i].name}, ${run.names[i].kind}`,
-        size,
-      ]),
-    },
-  ],
+    "(orange) or a gate (green) over a batch; heights are roots, up to 1. A tick in the corner of a " +
+    "digit: the judge reads the class that was asked for; else the number that it reads.",
+  table(_, { run, before, parameters }) {
+    const runs = [["this run", run], ["the run before", before]];
+    const read = runs.filter(([, { read } = {}]) => read);
+    return [
+      {
+        caption: "The runs",
+        columns: ["", "steps", "loss of the last 25"],
+        rows: runs
+          .filter(([, { losses } = { losses: [] }]) => losses.length)
+          .map(([name, { step, losses }]) => [name, step, lastLoss(losses)]),
+      },
+      {
+        caption: "What the judge reads",
+        columns: ["asked for", ...read.map(([name]) => name)],
+        rows: DIGITS.map((digit) => [digit, ...read.map(([, { read }]) => read[digit])]),
+        places: 0,
+      },
+      {
+        caption: `What steers the blocks, of ${parameters} parameters in all`,
+        columns: ["", "root mean square"],
+        rows: (run?.vectors ?? []).map((size, i) => [
+          `${run.names[i].name}, ${run.names[i].kind}`,
+          size,
+        ]),
+      },
+    ];
+  },
 });

@@ -1,11 +1,13 @@
 """Chapter 13's figure: a DiT that learns to draw digits where it is shown."""
 
-from dataclasses import replace
+from copy import deepcopy
+from dataclasses import asdict, replace
 from typing import Any, ClassVar
 
 import matplotlib.figure
 import torch
 import traitlets
+from safetensors.torch import load, save
 
 from dit_lesson import plots
 from dit_lesson.checkpoints import load_model
@@ -14,19 +16,59 @@ from dit_lesson.diffusion import Straight
 from dit_lesson.experiments.recipes import DIGITS_DIT
 from dit_lesson.figures.assets import packed_weights, unpacked
 from dit_lesson.figures.base import Figure
-from dit_lesson.figures.training_assets import AUTOENCODER, packed_decoder, packed_latents
-from dit_lesson.models import DESIGNS, DiTConfig
+from dit_lesson.figures.training_assets import (
+    AUTOENCODER,
+    packed_decoder,
+    packed_judge,
+    packed_latents,
+)
+from dit_lesson.models import DESIGNS, DiT, DiTConfig
 from dit_lesson.sampling import guided, sample
+from dit_lesson.validation import one_of, require
 
 STEPS, BATCH_SIZE = 1000, 32
 SAMPLING: dict[str, Any] = {"steps": 20, "interval": [200, 800]}
+WIDTHS = (64, 32)
 KINDS = ("shift", "scale", "gate")
+
+
+def begun(config: DiTConfig) -> dict[str, Any]:
+    """The choices with which a run begins at given weights: no other start is asked for."""
+    sizes = {"conditioning": config.conditioning, "hidden_size": config.hidden_size}
+    return sizes | {"embedding_init": "unit", "modulation": "zero"}
+
+
+def to_page(model: DiT | None, _: Any) -> dict[str, Any] | None:
+    """A model as the page takes it: the choices, and its tensors as a file."""
+    if model is None:
+        return None
+    tensors = {name: value.float().cpu() for name, value in model.state_dict().items()}
+    return begun(model.config) | {"bytes": save(tensors)}
+
+
+def from_page(sent: dict[str, Any] | None, _: Any) -> DiT | None:
+    """A model as the page gives it."""
+    if sent is None:
+        return None
+    sizes = {name: sent[name] for name in ("conditioning", "hidden_size")}
+    with torch.random.fork_rng(devices=[]):  # a message must not move the reader's generator
+        model = DiT(replace(DIGITS_DIT, **sizes))
+    model.load_state_dict(load(bytes(sent["bytes"])))
+    return model.eval()
+
+
+def weights() -> traitlets.Instance:
+    """A model, or None, that page and kernel hand to each other; no notebook holds it."""
+    trait = traitlets.Instance(DiT, allow_none=True)
+    return trait.tag(sync=True, echo_update=False, to_json=to_page, from_json=from_page)
 
 
 class TrainingFigure(Figure):
     """A training run, from its first step to `until`; what it learns, and how, is chosen.
 
-    The page trains.  Python says what is known before the first step.
+    The page trains.  Python says what is known before the first step.  With a kernel, weights go
+    both ways: a run begins at those of `initial`, and `trained` is the model that has painted the
+    digits of the page when the run last rested, None before its first step.
     """
 
     caption: ClassVar[str] = (
@@ -40,11 +82,35 @@ class TrainingFigure(Figure):
     learning_rate = traitlets.Enum((0.001, 0.003, 0.01, 0.03), 0.01)
     embedding_init = traitlets.Enum(("unit", "paper"), "unit")
     modulation = traitlets.Enum(("zero", "random"), "zero")
-    hidden_size = traitlets.Enum((64, 32), 64)
+    hidden_size = traitlets.Enum(WIDTHS, 64)
     seed = traitlets.Int(0, min=0, max=99)
     noise = traitlets.Int(0, min=0, max=99)
     guidance = traitlets.Float(1.75, min=0, max=4)
     until = traitlets.Int(0, min=0, max=STEPS)
+
+    initial = weights()
+    trained = weights()
+
+    @traitlets.validate("initial")
+    def _require_own(self, proposal: Any) -> DiT | None:
+        """A copy, if it differs from the figure's own model only in what a reader may choose."""
+        model = proposal["value"]
+        if model is None:
+            return None
+        came, own = asdict(model.config), asdict(DIGITS_DIT)
+        one_of("TrainingFigure", WIDTHS, **{"initial's hidden_size": came["hidden_size"]})
+        for field in sorted(own.keys() - begun(model.config)):
+            require(
+                came[field] == own[field],
+                f"TrainingFigure: initial's {field} is {came[field]}, expected {own[field]}",
+            )
+        return deepcopy(model)
+
+    @traitlets.observe("initial")
+    def _choose(self, change: Any) -> None:
+        if change["new"] is not None:
+            for name, value in begun(change["new"].config).items():
+                setattr(self, name, value)
 
     @classmethod
     def constants(cls) -> dict[str, Any]:
@@ -54,10 +120,11 @@ class TrainingFigure(Figure):
 
     @classmethod
     def assets(cls) -> dict[str, bytes]:
-        """3,600 latents with their labels, what shows them, and the book's own trained DiT."""
+        """3,600 latents with their labels, what shows and reads them, the book's trained DiT."""
         return {
             "data": packed_latents(),
             "decoder": packed_decoder(),
+            "judge": packed_judge(),
             "weights": packed_weights("digits-dit", bits=8),
         }
 
@@ -80,11 +147,15 @@ class TrainingFigure(Figure):
 
     def summary(self) -> str:
         """The chosen model before its first step."""
-        now = self.stages()
+        now, initial = self.stages(), self.initial
+        given = initial is not None and begun(initial.config).items() <= self.choices().items()
+        first = (
+            "it begins at weights that were given, and zero" if given else "its first answer, zero,"
+        )
         return (
             f"A DiT of the design {self.conditioning} with {now['parameters']:,} parameters, which "
-            f"learns to draw digits in {STEPS} steps: it predicts the {self.predicts}, and its "
-            f"first answer, zero, has a loss of {now['first_loss']:.2f}."
+            f"learns to draw digits in {STEPS} steps: it predicts the {self.predicts}, and {first} "
+            f"has a loss of {now['first_loss']:.2f}."
         )
 
     def picture(self) -> matplotlib.figure.Figure:

@@ -4,10 +4,12 @@ from functools import cache
 
 import numpy as np
 import torch
+from torch import nn
 
 from dit_lesson.autoencoder import Autoencoder
 from dit_lesson.checkpoints import load_weights, read_card
 from dit_lesson.data import load_digits, scale_digits
+from dit_lesson.evaluation import judge
 from dit_lesson.figures.assets import packed, packed_weights, unpacked
 from dit_lesson.models import DiT, DiTConfig
 
@@ -44,6 +46,29 @@ def decoder() -> Autoencoder:
     autoencoder = Autoencoder(downsample=8).double()
     autoencoder.load_state_dict(unpacked(packed_decoder()), strict=False)
     return autoencoder.requires_grad_(False)
+
+
+@cache
+def packed_judge() -> bytes:
+    """The judge in 8 bits, as the six convolutions of `core/evaluation.mjs`.
+
+    A frozen batch norm is a factor and a shift for each channel, so it goes into the convolution
+    before it; a linear layer is a convolution with a kernel as large as the map that it reads.
+    """
+    state = judge().state_dict()
+    tensors = {}
+    for number, (convolution, norm) in enumerate([(0, 1), (3, 4), (6, 7), (9, 10)]):
+        names = ("weight", "bias", "running_mean", "running_var")
+        scale, shift, mean, variance = (state[f"body.{norm}.{name}"] for name in names)
+        factor = scale / (variance + nn.BatchNorm2d(1).eps).sqrt()
+        weight = state[f"body.{convolution}.weight"]
+        tensors[f"{number}.weight"] = weight * factor[:, None, None, None]
+        tensors[f"{number}.bias"] = shift - mean * factor
+    for number, (name, side) in enumerate([("body.13", SIDE), ("head", 1)], start=4):
+        weight = state[f"{name}.weight"]
+        tensors[f"{number}.weight"] = weight.reshape(len(weight), -1, side, side)
+        tensors[f"{number}.bias"] = state[f"{name}.bias"]
+    return packed(tensors, bits=8)
 
 
 @cache

@@ -1,10 +1,13 @@
 """The training figure: what Python says of a run before its first step, and the run on the page."""
 
+import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+import traitlets
 from playwright.sync_api import expect
 from safetensors.torch import load_file
 
@@ -16,6 +19,19 @@ from dit_lesson.models import DESIGNS, DiT
 from tests.browser import at_rest, live_figures, seen, tables
 
 CHAPTER = "13-training"
+# Whether the corner of each of the ten digits of a sheet is light, as behind a tick
+MARKS = """(canvas) => {
+  const copy = document.createElement("canvas");
+  [copy.width, copy.height] = [canvas.width, canvas.height];
+  const context = copy.getContext("2d", { willReadFrequently: true });
+  context.drawImage(canvas, 0, 0);
+  return Array.from({ length: 10 }, (_, i) => {
+    const corner = 12 * devicePixelRatio;
+    const x = (i % 5 + 1) * canvas.width / 5 - corner;
+    const y = (Math.floor(i / 5) + 1) * canvas.height / 2 - corner;
+    return context.getImageData(x, y, 1, 1).data[0] > 128;
+  });
+}"""
 
 
 @pytest.mark.parametrize("conditioning", DESIGNS)
@@ -41,6 +57,57 @@ def test_what_is_known_before_the_first_step(conditioning):
 def test_summary():
     assert "254,792 parameters" in TrainingFigure().summary()
     assert "loss of 1.00" in TrainingFigure(predicts="noise").summary()
+
+
+def test_weights_go_to_the_page_and_come_back_unchanged():
+    model = DiT(replace(TrainingFigure().config(), conditioning="adaln", hidden_size=32)).double()
+    figure = TrainingFigure(initial=model)
+    assert (figure.conditioning, figure.hidden_size) == ("adaln", 32)
+    assert "begins at weights that were given" in figure.summary()
+    generator = torch.get_rng_state()
+    figure.set_state({"trained": figure.get_state("initial")["initial"]})
+    assert torch.equal(torch.get_rng_state(), generator)
+    for name, value in figure.trained.state_dict().items():
+        assert torch.equal(value, model.state_dict()[name].float())
+
+
+def test_a_run_begins_at_the_weights_as_they_were_when_they_were_given():
+    model = DiT(TrainingFigure().config())
+    figure = TrainingFigure(initial=model)
+    told = []
+    figure.observe(told.append, "initial")
+    with torch.no_grad():
+        model.final_layer.linear.weight.fill_(1)
+    assert not figure.initial.final_layer.linear.weight.any()
+    figure.initial = model
+    assert len(told) == 1 and figure.initial.final_layer.linear.weight.all()
+    figure.modulation = "random"  # another start
+    assert "first answer, zero" in figure.summary()
+
+
+def test_no_weights_enter_a_notebook():
+    figure = TrainingFigure(initial=DiT(TrainingFigure().config()))
+    page = figure._repr_mimebundle_()[0]["text/html"]
+    state = json.loads(re.search(r'<script type="application/json">(.*)</script>', page)[1])
+    assert state == {**TrainingFigure().state(), "given": state["given"]}
+    assert len(json.dumps(state["given"])) < 2000
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"depth": 2}, "TrainingFigure: initial's depth is 2, expected 3"),
+        ({"num_heads": 8}, "TrainingFigure: initial's num_heads is 8, expected 4"),
+        ({"hidden_size": 48}, "TrainingFigure: initial's hidden_size is 48, expected 64 or 32"),
+    ],
+)
+def test_weights_of_another_shape_get_a_sentence(changes, sentence):
+    figure = TrainingFigure()
+    with pytest.raises(ValueError, match=f"^{sentence}$"):
+        figure.initial = DiT(replace(figure.config(), **changes))
+    assert figure.initial is None
+    with pytest.raises(traitlets.TraitError, match="initial"):
+        TrainingFigure(initial={"blocks": 3})
 
 
 @pytest.fixture
@@ -87,10 +154,37 @@ def test_fifty_steps_on_the_page_lower_the_loss_and_another_seed_has_another_cur
 
 
 @pytest.mark.needs_chromium
+def test_at_rest_it_says_how_many_digits_the_judge_reads_as_asked(training):
+    """In its sentence, and by a mark on each digit; while it trains, only by the marks."""
+    said = training.get_by_role("status").last
+
+    def right(sheet):
+        """By the table; the marks, light where it is right, are the same."""
+        read = [both[sheet] for both in tables(training)[1].values()]
+        right = [digit == asked for asked, digit in enumerate(read)]
+        assert training.locator("canvas.dit-ten").nth(sheet).evaluate(MARKS) == right
+        return sum(right)
+
+    assert right(1) >= 9  # the DiT of this book
+    at_first = right(0)
+    expect(said).to_contain_text(f"The judge reads {at_first} of the ten digits as asked.")
+    set_off(training)
+    expect(said).to_have_text("The model is in training.")
+    expect(training.locator(".dit-title", has_text="of 1000")).to_have_text(
+        re.compile(r"step [2-9]\d\d"), timeout=60_000
+    )
+    press(training, "pause")
+    at_rest(training)
+    after = right(0)
+    assert after > at_first
+    expect(said).to_contain_text(f"The judge reads {after} of the ten digits as asked.")
+
+
+@pytest.mark.needs_chromium
 def test_the_gates_move_before_the_shifts_and_scales_of_the_blocks(training):
     def sizes():
         at_rest(training)
-        rows = tables(training)[1]
+        rows = tables(training)[2]
         kinds = {kind: [] for kind in ("shift", "scale", "gate")}
         for name, (size,) in rows.items():
             kind = name.split(", ")[1]

@@ -4,6 +4,7 @@
 import { Arena } from "./arena.mjs";
 import { LearningDiT } from "./backward.mjs";
 import { Decoder } from "./decoder.mjs";
+import { Judge } from "./evaluation.mjs";
 import { guided, walk } from "./flow.mjs";
 
 /** @import { Config } from "./parameters.mjs" */
@@ -13,23 +14,24 @@ import { guided, walk } from "./flow.mjs";
 /** @typedef {{name: string, kind: string, factor: number}} Overrule */
 
 export class Engine {
-  // autoencoder: with `decoder.*`, `latent_mean` and `latent_std`; capacity: the largest batch of
-  // the model (guidance asks it for twice as many answers as there are digits); plain: without
-  // WebAssembly
-  /** @param {{config?: Partial<Config>, autoencoder?: Tensors, capacity?: number, plain?: boolean}} options */
-  static async open({ config = {}, autoencoder, capacity = 32, plain = false }) {
+  // autoencoder: with `decoder.*`, `latent_mean` and `latent_std`; judge: its tensors; capacity: the
+  // largest batch of the model (guidance asks it for twice as many answers as there are digits);
+  // plain: without WebAssembly
+  /** @param {{config?: Partial<Config>, autoencoder?: Tensors, judge?: Tensors, capacity?: number, plain?: boolean}} options */
+  static async open({ config = {}, autoencoder, judge, capacity = 32, plain = false }) {
     const arena = await Arena.open({ plain });
     const model = new LearningDiT(arena, config, { capacity });
     const { side } = model;
     const decoder = autoencoder && new Decoder(arena, autoencoder, { side, capacity });
-    return new Engine(arena, model, decoder);
+    return new Engine(arena, model, decoder, judge && new Judge(arena, judge, { capacity }));
   }
 
-  /** @param {Arena} arena @param {LearningDiT} model @param {Decoder | undefined} decoder */
-  constructor(arena, model, decoder) {
+  /** @param {Arena} arena @param {LearningDiT} model @param {Decoder} [decoder] @param {Judge} [judge] */
+  constructor(arena, model, decoder, judge) {
     this.arena = arena;
     this.model = model;
     this.decoder = decoder;
+    this.judge = judge;
   }
 
   // The walk from noise to latents of the given labels, see `walk`.  overrule: factors for shifts,

@@ -1,9 +1,10 @@
 // A training run that is led by messages, in a worker or, where there is none, behind a
 // MessageChannel on the page.  It works in slices, so that it hears what it is told in between.
 //
-// In:  { type: "open", config, recipe, options, seed, data, autoencoder, weights, plain }
-//        data, autoencoder: bytes of files as assets.py packs them; options: the model's start, or
-//        weights: of a model that has learned already, packed in the same way
+// In:  { type: "open", config, recipe, options, seed, data, autoencoder, judge, weights,
+//        plain }   data, autoencoder, judge: bytes of files as assets.py packs them, the judge if
+//        wanted; options: the model's start, or weights: of a model that has learned already, as
+//        such a file or as `save` gives it
 //      { type: "start", until }   runs, or goes on, to this step, or to the last of the recipe
 //      { type: "pause" }   answered by "paused"
 //      { type: "step" }    one step
@@ -13,8 +14,9 @@
 // Out: { type: "ready", plain, parameters, names }   names: of the vectors in `steering`
 //      { type: "progress", step, losses, steering }  losses: of the steps since the last one
 //      { type: "paused", step }  { type: "done", step }
-//      { type: "sampled", id, step, trained, u, latents, pictures }   trace: after every step, else
-//        at the end; trained: the steps of the run that the model had done
+//      { type: "sampled", id, step, trained, u, latents, pictures, read }   trace: after every step,
+//        else at the end; trained: the steps of the run that the model had done; read: the classes
+//        that the judge reads in the pictures
 //      { type: "weights", bytes }  { type: "error", message }
 
 import { Engine } from "./engine.mjs";
@@ -34,12 +36,13 @@ export function serve(port) {
   let last = Promise.resolve(); // messages are answered one after the other
 
   const acts = {
-    async open({ config, recipe, options, seed = 0, data, autoencoder, weights, plain }) {
+    async open({ config, recipe, options, seed = 0, data, autoencoder, judge, weights, plain }) {
       running = null;
       const { latents, labels } = readTensors(data);
       engine = await Engine.open({
         config,
         autoencoder: readTensors(autoencoder),
+        judge: judge && readTensors(judge),
         capacity: Math.max(20, recipe?.batchSize ?? 32),
         plain,
       });
@@ -80,15 +83,20 @@ export function serve(port) {
         let message;
         for (const { u, x, x0 } of engine.sample(labels, noise, { predicts, ...options })) {
           step += 1;
-          message = () => ({
-            type: "sampled",
-            id,
-            step,
-            trained: run.stepsDone,
-            u,
-            latents: x,
-            pictures: engine.pictures(u > 0 ? x0 : x),
-          });
+          message = () => {
+            const pictures = engine.pictures(u > 0 ? x0 : x);
+            const read = engine.judge?.read(pictures);
+            return {
+              type: "sampled",
+              id,
+              step,
+              trained: run.stepsDone,
+              u,
+              latents: x,
+              pictures,
+              read,
+            };
+          };
           if (trace) port.postMessage(message());
         }
         if (!trace) port.postMessage(message());

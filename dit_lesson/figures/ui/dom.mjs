@@ -69,10 +69,10 @@ export function status() {
   };
 }
 
-// The numbers as tables: each cell shows two decimals and carries the exact value.
-function table({ caption, columns, rows }) {
+// The numbers as tables: each cell shows a few decimals and carries the exact value.
+function table({ caption, columns, rows, places = 2 }) {
   const cells = (values) =>
-    values.map((value) => h("td", {}, h("data", { value: String(value) }, format(value))));
+    values.map((value) => h("td", {}, h("data", { value: String(value) }, format(value, places))));
   const head = columns.map((text) => h("th", { scope: "col" }, text));
   const body = rows.map(([name, ...values]) =>
     h("tr", {}, h("th", { scope: "row" }, name), ...cells(values))

@@ -35,6 +35,7 @@ const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 // `wires` joins parts.
 // `controls`: the controls beside the stage; those named in `folded` are seldom used, and stand
 // behind a line that opens.
+// `takes`: what a kernel may hand to the figure besides the choices; no control sets it.
 // `presets`: [text, changes, sentence], told in order; "reset" follows, with `opening`.
 // `live({ files, write, show })`: for what takes time, such as a training run. It is called when all
 // files are there (the assets' bytes, and `worker`, the program of the worker), and returns
@@ -47,7 +48,7 @@ const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
  *   show: (shown: object) => void,
  * }} Host
  * @typedef {{
- *   stages: (state: any) => any, reads?: string[], layout: any,
+ *   stages: (state: any) => any, reads?: string[], takes?: string[], layout: any,
  *   parts: Record<string, Part>, controls?: Record<string, Part>, folded?: string[], wires?: any[][],
  *   opening?: string, presets?: any[][], note?: string,
  *   live?: (host: Host) => { follow: (state: any) => void, stop: () => void },
@@ -60,17 +61,19 @@ export function figure(description) {
 }
 
 function mount(description, model, el) {
-  const { stages, reads, parts, wires = [], controls = {}, presets = [], layout } = description;
+  const { stages, reads, takes = [], parts, wires = [], controls = {}, presets = [], layout } =
+    description;
   const { folded = [] } = description;
   const given = model.get("given");
   const names = Object.keys(given.start);
+  const followed = [...names, ...takes];
   const files = {};
   const assets = {};
   const wanted = [...Object.keys(given.assets), ...(description.live ? ["worker"] : [])];
   const read = () => ({
     ...given,
     ...assets,
-    ...Object.fromEntries(names.map((name) => [name, model.get(name)])),
+    ...Object.fromEntries(followed.map((name) => [name, model.get(name)])),
   });
   const write = (changes) => {
     for (const [name, value] of Object.entries(changes ?? {})) {
@@ -227,7 +230,7 @@ function mount(description, model, el) {
   }, { rootMargin: "100%" });
   if (wanted.length) near.observe(el);
 
-  for (const name of names) model.on(`change:${name}`, ask);
+  for (const name of followed) model.on(`change:${name}`, ask);
   const size = new ResizeObserver((entries) => {
     for (const { target, contentRect } of entries) setBox(target, contentRect);
     resized = true;
@@ -253,7 +256,7 @@ function mount(description, model, el) {
     globalThis.removeEventListener("storage", ask);
     for (const kind of keys) globalThis.removeEventListener(kind, own, true);
     try {
-      for (const name of names) model.off(`change:${name}`, ask);
+      for (const name of followed) model.off(`change:${name}`, ask);
     } catch {
       // a host that cannot unsubscribe drops its listeners with the view
     }

@@ -243,6 +243,28 @@ def test_menu_on_a_small_screen_opens_and_closes_by_keyboard(chapter):
     link.wait_for(state="hidden")
 
 
+def test_every_opener_fits_on_a_phones_screen(browser):
+    page = visit(browser, (BOOK / CHAPTER).as_uri(), viewport={"width": 375, "height": 667}).page
+    for name in CHAPTERS:
+        page.goto((BOOK / name).as_uri())
+        opener = page.locator(".bd-article .admonition").first.bounding_box()
+        assert 0 < opener["y"] and opener["y"] + opener["height"] < 667, name
+    page.context.close()
+
+
+def test_an_equation_is_as_large_as_its_screen_allows(chapter):
+    widths = """() => [...document.querySelectorAll("mjx-container[display]")].map((equation) => [
+      parseFloat(equation.style.fontSize), equation.scrollWidth / equation.clientWidth,
+      equation.querySelector("mjx-math").offsetWidth / equation.clientWidth])"""
+    show(chapter, "light", 1280)
+    (full,) = {size for size, *_ in chapter.evaluate(widths)}
+    show(chapter, "light", 375)
+    chapter.wait_for_function(f"({widths})().some(([size]) => size < {full})")
+    small = chapter.evaluate(widths)
+    assert all(overflow == 1 for _, overflow, _ in small)
+    assert all(size == full or 0.9 < filled for size, _, filled in small)
+
+
 def test_search_finds_a_word_of_a_chapter(chapter, site):
     chapter.keyboard.press("Control+k")
     chapter.locator("#pst-search-dialog input").fill("modulate")

@@ -1,9 +1,15 @@
 // What the book's pages need beyond the theme, each a few lines.
 
-// A region that scrolls must be reachable by keyboard.
+// An equation that is too wide is set smaller; a region that still scrolls is reachable by keyboard.
 const regions =
   "div.math, mjx-container[display], .pst-scrollable-table-container, .highlight pre, .cell_output .output";
 const mark = () => {
+  for (const equation of document.querySelectorAll("mjx-container[display]")) {
+    const full = equation.dataset.full ??= equation.style.fontSize; // MathJax's, in percent
+    equation.style.fontSize = full;
+    const fits = 0.99 * parseFloat(full) * equation.clientWidth / equation.scrollWidth;
+    if (fits < 0.99 * parseFloat(full)) equation.style.fontSize = `${Math.max(80, fits)}%`;
+  }
   for (const region of document.querySelectorAll(regions)) {
     const scrolls = region.scrollWidth > region.clientWidth ||
       region.scrollHeight > region.clientHeight;

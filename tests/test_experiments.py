@@ -21,6 +21,7 @@ from dit_lesson.experiments import (
     shortened,
     spread,
     table,
+    variance,
     words,
 )
 from dit_lesson.experiments.__main__ import COMPARISONS
@@ -48,6 +49,7 @@ def few(tmp_path_factory):
         for module in lessons():
             if hasattr(module, "SAMPLES"):
                 patch.setattr(module, "SAMPLES", 40)
+        patch.setattr(variance, "STEPS", (5,))
         for name, asked in words.TESTS.items():
             patch.setitem(words.TESTS, name, asked[:40])
         forget()

@@ -22,6 +22,7 @@ RACES = {
         ("adaln", "adaln, zero start", "gates, xavier start", "adaln-zero"),
     ),
     "quiet conditions": ("steps", "paper", tuple(DESIGNS)),
+    "equal seconds": ("seconds", "unit", tuple(DESIGNS)),
     "equal parameters": ("parameters", "unit", tuple(DESIGNS)),
 }
 #: What is measured, and its sign: 1 where less is better.
@@ -50,7 +51,8 @@ def measured(run: dict[str, Any]) -> dict[str, float]:
 
 def seeds_of(equal: str, loudness: str) -> tuple[int, ...]:
     """The seeds of a race; the controls have fewer."""
-    return RACE_SEEDS if (equal, loudness) == ("steps", "unit") else CONTROL_SEEDS
+    main = equal in ("steps", "seconds") and loudness == "unit"
+    return RACE_SEEDS if main else CONTROL_SEEDS
 
 
 @cache
@@ -62,7 +64,8 @@ def results() -> dict[str, dict[str, list[list[float]]]]:
     }
 
     def of(equal: str, loudness: str, entrant: str, seed: int) -> dict[str, float]:
-        equal = "steps" if entrant == "adaln-zero" else equal  # it is what the others equal
+        if (equal, entrant) == ("parameters", "adaln-zero"):
+            equal = "steps"  # it is what the others equal
         return found[equal, loudness, entrant, seed]
 
     return {

@@ -12,9 +12,11 @@ from playwright.sync_api import expect
 from tests.browser import (
     BOOK,
     TWO_FRAMES,
+    VISIBLE,
     WITH_FIGURES,
     at_rest,
     each_visible,
+    figures_of,
     live_figures,
     seen,
     visit,
@@ -122,7 +124,7 @@ def reset(figure):
 def out_of_sight(page):
     """For every control of a page what cannot be seen together with it, with its pixels."""
     lost = []
-    for figure in live_figures(page):
+    for figure in figures_of(page):
         known = set()
         reset(figure)
         for menu in [None, *each_visible(figure, "select")]:
@@ -167,24 +169,25 @@ def shared(request, browser, site):
     """
     start = site if int(request.param[:2]) % 2 else f"{BOOK.as_uri()}/"
     opened = visit(browser, f"{start}notebooks/{request.param}.html")
+    live_figures(opened.page)
     yield opened.page
     opened.page.context.close()
     assert (opened.foreign, opened.errors) == ([], [])
 
 
 def test_controls_are_native_labelled_and_large_enough(shared):
-    for figure in live_figures(shared):
-        for control in each_visible(figure, "input, select, button"):
-            named = control.evaluate(
-                "e => e.labels?.length > 0 || !!e.ariaLabel || !!e.textContent.trim()"
-            )
-            assert named
-            assert control.bounding_box()["height"] >= 24
+    for figure in figures_of(shared):
+        wrong = figure.evaluate(
+            f"""(root) => [...root.querySelectorAll("input, select, button")].filter({VISIBLE})
+              .filter((e) => !(e.labels?.length > 0 || e.ariaLabel || e.textContent.trim())
+                || e.getBoundingClientRect().height < 24).map((e) => e.outerHTML)"""
+        )
+        assert wrong == []
 
 
 def test_presets_tell_a_story(shared):
     """Each preset says a sentence of its own, and shows that it is the one in force."""
-    for figure in live_figures(shared):
+    for figure in figures_of(shared):
         told = set()
         buttons = figure.locator(".dit-presets button")
         assert 3 <= buttons.count() <= 7
@@ -198,13 +201,13 @@ def test_presets_tell_a_story(shared):
 
 def test_every_colour_has_a_scale(shared):
     """Where a map shows numbers as colours, a bar says which."""
-    for figure in live_figures(shared):
+    for figure in figures_of(shared):
         if figure.locator("canvas.dit-signed").count():
             assert figure.locator(".dit-ramp").count()
 
 
 def test_the_dark_theme_has_its_own_colours(shared):
-    (figure, *_) = live_figures(shared)
+    (figure, *_) = figures_of(shared)
     text = "e => getComputedStyle(e).color"
     looks = set()
     for theme in ("light", "dark"):
@@ -217,7 +220,7 @@ def test_the_dark_theme_has_its_own_colours(shared):
 
 def test_figures_fit_a_small_phone(shared):
     shared.set_viewport_size({"width": 320, "height": 640})
-    for figure in live_figures(shared):
+    for figure in figures_of(shared):
         assert figure.evaluate("e => e.scrollWidth <= e.clientWidth")
         assert (
             figure.evaluate(
@@ -234,7 +237,6 @@ def test_figures_fit_a_small_phone(shared):
 
 
 def test_print_shows_the_picture(shared):
-    live_figures(shared)
     shared.emulate_media(media="print")
     assert shared.locator(".dit-figure img").first.is_visible()
     assert not shared.locator(".dit-live").first.is_visible()
@@ -243,7 +245,7 @@ def test_print_shows_the_picture(shared):
 
 def test_reduced_motion_moves_nothing(shared):
     """A visit asks for reduced motion: what is shown stays, and no style animates."""
-    for figure in live_figures(shared):
+    for figure in figures_of(shared):
         before = seen(figure)
         for _ in range(6):
             shared.evaluate(TWO_FRAMES)
@@ -257,7 +259,7 @@ def test_cause_and_effect_in_one_look(shared):
 
 
 def test_every_control_changes_what_is_drawn(shared):
-    for figure in live_figures(shared):
+    for figure in figures_of(shared):
         reset(figure)
         known = set()
         for slider in each_visible(figure, "input[type=range]"):
@@ -285,6 +287,7 @@ def test_every_control_changes_what_is_drawn(shared):
 def phone(request, browser):
     """One visit of a chapter from disk on a phone; nothing is asked for beyond the book."""
     opened = visit(browser, f"{BOOK.as_uri()}/notebooks/{request.param}.html", **PHONE)
+    live_figures(opened.page)
     yield opened.page
     opened.page.context.close()
     assert (opened.foreign, opened.errors) == ([], [])
@@ -295,7 +298,7 @@ def test_formulas_are_set_from_disk(phone):
 
 
 def test_touch_moves_a_control(phone):
-    (figure, *_) = live_figures(phone)
+    (figure, *_) = figures_of(phone)
     sliders, buttons = each_visible(figure, "input[type=range]"), each_visible(figure, "button")
     control = (sliders or buttons)[0]
     control.scroll_into_view_if_needed()

@@ -175,6 +175,11 @@ def shared(request, browser, site):
     assert (opened.foreign, opened.errors) == ([], [])
 
 
+def test_cause_and_effect_in_one_look(shared):
+    """While a control is moved, every picture that it changes is on the screen with it."""
+    assert not out_of_sight(shared)
+
+
 def test_controls_are_native_labelled_and_large_enough(shared):
     for figure in figures_of(shared):
         wrong = figure.evaluate(
@@ -254,11 +259,6 @@ def test_reduced_motion_moves_nothing(shared):
             shared.evaluate(TWO_FRAMES)
         assert seen(figure) == before
         assert figure.evaluate("e => e.getAnimations({ subtree: true }).length") == 0
-
-
-def test_cause_and_effect_in_one_look(shared):
-    """While a control is moved, every picture that it changes is on the screen with it."""
-    assert not out_of_sight(shared)
 
 
 def test_every_control_changes_what_is_drawn(shared):

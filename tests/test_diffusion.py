@@ -273,6 +273,8 @@ def test_the_posterior_of_one_step_is_the_step_of_the_chapter():
     bars = path.alpha_bars
     expected = betas[t] * (1 - bars[t - 1]) / (1 - bars[t])
     assert beta_tilde[0].item() == pytest.approx(expected.item())
+    drawn = d.ddpm_step(x, noise, t, betas, x0)
+    torch.testing.assert_close(drawn - mean, expected.sqrt() * x0)
 
 
 def test_the_learned_variance_lies_between_the_two():

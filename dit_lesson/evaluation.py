@@ -74,6 +74,13 @@ def judge_features(images: Tensor) -> Tensor:
     return _in_pieces(judge().features, images)
 
 
+@cache
+def real_features(split: str) -> Tensor:
+    """`judge_features` of the real digits of a split, "train" (4000, 64) or "test" (1000, 64)."""
+    images, _ = load_digits(split)
+    return judge_features(torch.from_numpy(scale_digits(images, size=32)))
+
+
 def accuracy(images: Tensor, labels: Tensor) -> float:
     r"""$\frac1B \sum_b [\arg\max_k \mathrm{judge}(x_b)_k = y_b]$: the share read as asked.
 
@@ -139,7 +146,7 @@ def floor(n: int = 1000, draws: int = 10) -> tuple[float, float]:
     positive("floor", n=n, draws=draws)
     for name, value in (("n", n), ("draws", draws)):
         require(value >= 2, f"floor: {name} is 1, expected at least 2")
-    train, test = _real_features("train"), _real_features("test")
+    train, test = real_features("train"), real_features("test")
     require(n <= len(train), f"floor: n is {n}, expected at most the {len(train)} training digits")
     generator = torch.Generator().manual_seed(0)
     orders = (torch.randperm(len(train), generator=generator) for _ in range(draws))
@@ -234,13 +241,6 @@ def _convolution(
         nn.BatchNorm2d(out_channels),
         nn.ReLU(),
     )
-
-
-@cache
-def _real_features(split: str) -> Tensor:
-    """The judge's features of real digits, (4000, 64) or (1000, 64)."""
-    images, _ = load_digits(split)
-    return judge_features(torch.from_numpy(scale_digits(images, size=32)))
 
 
 @torch.no_grad()

@@ -107,16 +107,27 @@ SEEN = """(root) => [...root.querySelectorAll("canvas")].map((c) => c.toDataURL(
   + [...root.querySelectorAll("svg")].map((s) => s.outerHTML).join()"""
 
 
+# as Playwright has it, for many elements at once
+VISIBLE = """(element) => {
+  const { width, height } = element.getBoundingClientRect();
+  return width > 0 && height > 0 && element.checkVisibility({ visibilityProperty: true });
+}"""
+
+
 def live_figures(page: Page) -> list[Locator]:
     """The figures of a page, in view one after the other so that each loads what it needs."""
     page.wait_for_selector(".dit-live")
-    figures = page.locator(".dit-live").all()
-    for figure in figures:
+    for figure in figures_of(page):
         figure.scroll_into_view_if_needed()
         # a sentence with its numbers: not yet there, or that it loads, is to wait
         said = figure.locator(".dit-waiting [role=status]")
         expect(said).to_have_text(re.compile(r"^(?!Loading)\S"), timeout=20_000)
-    return figures
+    return figures_of(page)
+
+
+def figures_of(page: Page) -> list[Locator]:
+    """The figures of a page that runs them."""
+    return page.locator(".dit-live").all()
 
 
 def open_fold(figure: Locator, opened: bool = True) -> None:
@@ -141,7 +152,9 @@ def at_rest(figure: Locator) -> None:
 
 def each_visible(figure: Locator, selector: str) -> list[Locator]:
     """Its visible elements of a kind."""
-    return [element for element in figure.locator(selector).all() if element.is_visible()]
+    elements = figure.locator(selector)
+    seen = elements.evaluate_all(f"(elements) => elements.map({VISIBLE})")
+    return [elements.nth(number) for number, is_seen in enumerate(seen) if is_seen]
 
 
 def control(figure: Locator, name: str) -> Locator:

@@ -33,7 +33,7 @@ LACKING = {
 
 
 #: What takes longest begins first, so that all test processes end together.
-LONGEST = ("test_figures_page", "test_pages", "test_experiments", "test_browsers", "test_training")
+LONGEST = ("test_figures_page", "test_pages", "test_browsers", "test_experiments", "test_training")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -13,6 +13,7 @@ from dit_lesson.checkpoints import (
     build_model,
     load_model,
     load_released,
+    load_state,
     load_weights,
     read_card,
     save_weights,
@@ -42,6 +43,7 @@ def test_weights_return_within_float16_and_the_card_says_what_they_are(saved):
     card = read_card("small", directory)
     assert card["seed"] == 0 and card["parameters"] == 8 and len(card["sha256"]) == 64
     assert card["versions"]["torch"] == torch.__version__
+    assert (directory / "small.json").read_text() == json.dumps(card, indent=2) + "\n"
 
 
 def test_saving_twice_gives_the_same_bytes(saved):
@@ -211,6 +213,12 @@ WRONG_FILES = {
     "no tensors": (lambda state: {"epoch": 3}, "weights.pt holds no state dict"),
     "code": (lambda state: {"x": Trap()}, r"weights.pt is no file of weights \(UnpicklingError\)"),
 }
+
+
+def test_no_code_of_a_state_is_run(tmp_path):
+    torch.save({"steps_done": Trap()}, tmp_path / "run.pt")
+    with pytest.raises(ValueError, match="load_state: run.pt is no state of a run"):
+        load_state(tmp_path / "run.pt")
 
 
 @pytest.mark.parametrize("case", WRONG_FILES)

@@ -155,7 +155,7 @@ def test_parts_add_up_and_come_in_order():
     ledger = dit_ledger(DiTConfig(conditioning="cross-attention"))
     assert list(ledger) == [part for part in PARTS if part in ledger]
     assert total(ledger.values()).macs == sum(cost.macs for cost in ledger.values())
-    assert total([]) == Cost(0, 0)
+    assert total([]) == Cost(0, 0) and hash(Cost(1, 2)) == hash(Cost(1, 2))
     assert all(math.isfinite(c.macs) and isinstance(c.parameters, int) for c in ledger.values())
 
 

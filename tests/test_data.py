@@ -50,6 +50,7 @@ def test_damaged_file_is_refused(damage, tmp_path, monkeypatch):
 def test_scaled_digits_are_floats_in_a_frame_of_paper():
     images, _ = load_digits("test")
     scaled = scale_digits(images[:5], size=32)
+    np.testing.assert_array_equal(scale_digits(images[:1], size=32), scaled[:1])
     assert scaled.shape == (5, 1, 32, 32) and scaled.dtype == np.float32
     np.testing.assert_array_equal(scaled[:, :, 2:-2, 2:-2], scale_digits(images[:5]))
     np.testing.assert_allclose((scaled[:, 0, 2:-2, 2:-2] + 1) * 127.5, images[:5], atol=1e-4)

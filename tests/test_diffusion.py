@@ -228,6 +228,23 @@ def test_measured_in_another_quantity_an_error_counts_as_that_quantity_is_off():
     assert off.item() == pytest.approx(25.0)
 
 
+def test_the_loss_of_a_run_draws_times_noise_and_dropout_from_one_generator():
+    path, x0, y = d.Straight(spread=1.0), torch.ones(4, 3), torch.tensor([3, 1, 4, 1])
+    heard = {}
+
+    def model(x, t, y, generator):
+        heard.update(y=y, generator=generator)
+        return 2 * x
+
+    generator, again = (torch.Generator().manual_seed(3) for _ in range(2))
+    found = d.conditional_loss(path, "data", "velocity")(model, x0, y, generator)
+    t, noise = path.draw(4, again), torch.randn(x0.shape, generator=again)
+    expected = d.denoising_loss(lambda x, t: 2 * x, x0, t, noise, path, "data", "velocity")
+    assert torch.equal(found, expected) and heard["y"] is y and heard["generator"] is generator
+    plain = d.conditional_loss(path, "data")(model, x0, y, generator.manual_seed(3))
+    assert torch.equal(plain, d.denoising_loss(lambda x, t: 2 * x, x0, t, noise, path, "data"))
+
+
 def test_min_snr_cuts_the_weight_of_nearly_clean_steps():
     snr = torch.tensor([0.1, 5.0, 50.0])
     torch.testing.assert_close(d.min_snr(5.0)(snr), torch.tensor([1.0, 1.0, 0.1]))
@@ -256,6 +273,8 @@ def test_the_posterior_of_one_step_is_the_step_of_the_chapter():
     bars = path.alpha_bars
     expected = betas[t] * (1 - bars[t - 1]) / (1 - bars[t])
     assert beta_tilde[0].item() == pytest.approx(expected.item())
+    drawn = d.ddpm_step(x, noise, t, betas, x0)
+    torch.testing.assert_close(drawn - mean, expected.sqrt() * x0)
 
 
 def test_the_learned_variance_lies_between_the_two():
@@ -345,7 +364,7 @@ NAN = torch.full((2, 3), float("nan"))
         (lambda: d.add_noise(X, T / 1000, X, ALPHA_BARS), "add_noise: t is float32 of shape"),
         (lambda: d.add_noise(X, 3, X, ALPHA_BARS), "add_noise: t is int, expected 2 whole"),
         (lambda: d.add_noise(X, T[:1], X, ALPHA_BARS), "expected 2 whole numbers, one per sample"),
-        (lambda: d.add_noise(X, T + 999, X, ALPHA_BARS), "expected 0 to 999"),
+        (lambda: d.add_noise(X, T + 998, X, ALPHA_BARS), "expected 0 to 999"),
         (lambda: d.predict_x0(X, X[:, :2], T, ALPHA_BARS), "predict_x0: epsilon has shape"),
         (lambda: d.ddpm_step(X, X, 1000, d.linear_betas(), X), "ddpm_step: t is 1000"),
         (lambda: d.ddpm_step(X, X, 3, d.linear_betas(), NAN), "ddpm_step: noise holds NaN"),

@@ -94,6 +94,9 @@ def test_floor_falls_with_the_number_of_digits_and_has_a_spread():
     assert 0 < many < few
     assert 0 < spread < many
     assert floor(n=200, draws=3)[0] == few
+    assert floor(n=200) == floor(n=200, draws=10)
+    assert floor(n=2, draws=2)[0] > few
+    assert floor(n=4000, draws=2)[1] == pytest.approx(0, abs=1e-4)  # always all of them
 
 
 def test_noise_and_a_class_left_out_are_farther_than_the_floor():
@@ -181,6 +184,7 @@ IMAGES = torch.zeros(2, 1, 32, 32)
             "frechet_distance: reference holds NaN",
         ),
         (lambda: floor(draws=1), "floor: draws is 1"),
+        (lambda: floor(n=1), "floor: n is 1, expected at least 2"),
         (lambda: floor(n=5000), "floor: n is 5000, expected at most the 4000"),
         (lambda: nearest(IMAGES, IMAGES[..., 2:]), "nearest: references has shape"),
         (

@@ -329,6 +329,7 @@ NOISE = draw(2, 2, 3)
         (lambda: sample(labelled, NOISE, LINEAR, 0), "num_steps is 0, expected a whole number"),
         (lambda: sample(labelled, NOISE, LINEAR, 1001), "expected at most the 1000 steps"),
         (lambda: sample(labelled, NOISE, LINEAR, [5, 9]), r"walk: steps is \[5, 9\], expected"),
+        (lambda: sample(labelled, NOISE, LINEAR, [5, 5]), r"walk: steps is \[5, 5\], expected"),
         (lambda: sample(labelled, NOISE, LINEAR, [5]), "expected at least two times that lead"),
         (
             lambda: sample(lambda x, t: x[0], NOISE, LINEAR, 5),
@@ -343,8 +344,11 @@ NOISE = draw(2, 2, 3)
         (lambda: respace(BETAS, 1), "respace: num_steps is 1, expected from 2 to 1000"),
         (lambda: respace(BETAS, 1001), "respace: num_steps is 1001, expected from 2 to 1000"),
         (lambda: guided(labelled, Y, 10, float("nan")), "guided: scale is nan"),
+        (lambda: guided(labelled, Y, 10, 1e6 + 0.5), "guided: scale is 1000000.5"),
+        (lambda: guided(labelled, Y, 10, -1e6 - 0.5), "guided: scale is -1000000.5"),
         (lambda: guided(labelled, Y, Y[:1], 2.0), r"guided: null has shape \(1,\), expected"),
         (lambda: guided(labelled, Y, 10, 2.0, channels=3)(X, T), "guided: channels is 3, expected"),
+        (lambda: guided(labelled, Y, 10, 2.0, channels=0)(X, T), "guided: channels is 0, expected"),
     ],
 )
 def test_wrong_input_gets_one_sentence(call, sentence):

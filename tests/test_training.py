@@ -97,6 +97,20 @@ def test_three_steps_are_those_of_the_equations(fused):
     assert model.weight.item() == pytest.approx(average, rel=1e-6)
 
 
+def test_a_run_is_fused_and_a_notebooks_is_not(monkeypatch):
+    """Numbers that were once printed stay."""
+    assert Recipe(1, 1, learning_rate=1.0).fused
+    seen = []
+
+    def spy(model, loss, data, recipe, seed):
+        seen.append(recipe.fused)
+        return Run(model, loss, data, recipe, seed)
+
+    monkeypatch.setattr("dit_lesson.training.Run", spy)
+    fit(steps=1)
+    assert seen == [False]
+
+
 def test_the_rate_rises_for_a_tenth_of_the_steps_and_ends_near_one_percent():
     recipe = Recipe(steps=1000, batch_size=1, learning_rate=2.0)
     rates = [recipe.rate(n) for n in range(1000)]
@@ -376,6 +390,7 @@ def test_two_processes_make_the_weights_of_one_also_when_killed_and_resumed(tmp_
         (lambda: fit(data=(X, Y[:5])), r"train: data has lengths \[64, 5\]"),
         (lambda: fit(data=(X[:0], Y[:0])), r"train: data has lengths \[0, 0\]"),
         (lambda: fit(data=X), "train: data is a Tensor, expected a tuple"),
+        (lambda: fit(data=()), "train: data is a tuple, expected a tuple of tensors"),
         (lambda: fit(steps=0), "Recipe: steps is 0"),
         (lambda: fit(batch_size=2.5), "Recipe: batch_size is 2.5"),
         (lambda: fit(batch_size=65), "train: batch_size is 65, expected at most the 64 rows"),

@@ -13,15 +13,10 @@ from torch import Tensor
 
 from dit_lesson.checkpoints import load_model
 from dit_lesson.data import digits
-from dit_lesson.evaluation import accuracy, frechet_distance, judge_features
+from dit_lesson.evaluation import accuracy, frechet_distance, judge_features, real_features
 from dit_lesson.experiments import Comparison, read_result, spread
 from dit_lesson.experiments.recipes import DIGITS_DIT, FLOW, train_dit, velocity_loss
-from dit_lesson.experiments.successors import (
-    decode,
-    digit_latents,
-    judged_images,
-    real_features,
-)
+from dit_lesson.experiments.successors import decode, digit_latents, judged_images
 from dit_lesson.masking import (
     ORDERS,
     fit_codes,
@@ -269,7 +264,8 @@ def floors() -> dict[str, float]:
     with torch.no_grad():
         images = {name: decode(x).clamp(-1, 1) for name, x in (("codes", coded), ("latents", z))}
     return {
-        name: frechet_distance(judge_features(x), real_features()) for name, x in images.items()
+        name: frechet_distance(judge_features(x), real_features("test"))
+        for name, x in images.items()
     }
 
 

@@ -12,11 +12,11 @@ from dit_lesson.blocks import EPS, ViTBlock
 from dit_lesson.data import TILTED, load_digits, slant
 from dit_lesson.diffusion import mix
 from dit_lesson.embeddings import TimestepEmbedder
-from dit_lesson.evaluation import frechet_distance, judge_features
+from dit_lesson.evaluation import frechet_distance, judge_features, real_features
 from dit_lesson.experiments import Comparison, read_result, spread, table
 from dit_lesson.experiments.masking import CODES, digit_tokens, even_noise, pictures
 from dit_lesson.experiments.recipes import FLOW
-from dit_lesson.experiments.successors import decode, digit_latents, real_features
+from dit_lesson.experiments.successors import decode, digit_latents
 from dit_lesson.experiments.words import NAMES, SLANTS, read
 from dit_lesson.masking import masked_loss, one_hot, unmask
 from dit_lesson.sampling import guided, sample
@@ -53,7 +53,7 @@ def painted(images: Tensor, asked: Tensor) -> dict[str, float]:
     return {
         "name": round(right[1].item(), 3),
         "slant": round(right[0].item(), 3),
-        "distance": round(frechet_distance(judge_features(images), real_features()), 1),
+        "distance": round(frechet_distance(judge_features(images), real_features("test")), 1),
     }
 
 

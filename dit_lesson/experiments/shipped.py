@@ -58,7 +58,7 @@ from dit_lesson.models import DiT, DiTConfig, ViT
 from dit_lesson.sampling import guided, sample
 from dit_lesson.training import Recipe
 
-SEED = 0
+SEED, SAMPLES = 0, 500
 
 
 @dataclass(frozen=True)
@@ -211,15 +211,15 @@ def _digits_dit(recipe: Recipe) -> tuple[DiT, dict[str, Any]]:
 
 @torch.no_grad()
 def _digits_dit_metrics(model: DiT) -> dict[str, float]:
-    """The loss on the test digits, and how many of 500 painted digits the shipped ViT reads."""
+    """The loss on the test digits, and how many of `SAMPLES` digits the shipped ViT reads."""
     x, labels = latents("autoencoder-4x4x8")["test"]
     null = model.config.num_classes
 
     def loss(y: Tensor) -> float:
         return round(velocity_loss(model, x, y, torch.Generator().manual_seed(SEED)).item(), 3)
 
-    noise = torch.randn(500, *x.shape[1:], generator=torch.Generator().manual_seed(SEED))
-    asked = torch.arange(10).repeat(50)
+    noise = torch.randn(SAMPLES, *x.shape[1:], generator=torch.Generator().manual_seed(SEED))
+    asked = torch.arange(10).repeat(SAMPLES // 10)
     painted = sample(guided(model, asked, null, 1.5), noise, FLOW, 20, predicts="velocity")
     images = load_model("autoencoder-4x4x8").from_latents(painted)[..., 2:-2, 2:-2]
     read = load_model("vit")(images).argmax(dim=1) == asked

@@ -13,7 +13,13 @@ from torch.nn.functional import cosine_similarity, silu
 from dit_lesson.checkpoints import load_model
 from dit_lesson.data import digits
 from dit_lesson.diffusion import Prediction, Straight, conditional_loss, denoising_loss
-from dit_lesson.evaluation import accuracy, frechet_distance, judge_features, loss_by_t
+from dit_lesson.evaluation import (
+    accuracy,
+    frechet_distance,
+    judge_features,
+    loss_by_t,
+    real_features,
+)
 from dit_lesson.experiments import Comparison, settings
 from dit_lesson.experiments.recipes import (
     DIGITS_DIT,
@@ -39,12 +45,6 @@ SAMPLING_TIMES = tuple(torch.linspace(0.98, 0, 11, dtype=torch.float64).tolist()
 MEASURED = {"samples": SAMPLES, "guidance": GUIDANCE, "sampling_times": SAMPLING_TIMES}
 #: What `judged` gives, with the digits that chapter 17 prints.
 JUDGED = {"loss": 3, "accuracy": 2, "distance": 0}
-
-
-@cache
-def real_features() -> Tensor:
-    """What the judge sees in the test digits."""
-    return judge_features(digits("test", 32)[0])
 
 
 AUTOENCODER = "autoencoder-4x4x8-decoder"
@@ -87,7 +87,7 @@ def judged_images(images: Tensor, asked: Tensor) -> dict[str, float]:
     """Accuracy, and distance to the test digits."""
     return {
         "accuracy": round(accuracy(images, asked), 3),
-        "distance": round(frechet_distance(judge_features(images), real_features()), 1),
+        "distance": round(frechet_distance(judge_features(images), real_features("test")), 1),
     }
 
 

@@ -14,10 +14,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from dit_lesson.attention import CrossAttention
 from dit_lesson.blocks import AdaLNFinalLayer, AdaLNZeroBlock, ViTBlock
 from dit_lesson.checkpoints import load_model
-from dit_lesson.data import CAPTION_WORDS, TILTED, digits, load_digits, slant
+from dit_lesson.data import CAPTION_WORDS, TILTED, load_digits, slant
 from dit_lesson.diffusion import mix
 from dit_lesson.embeddings import CaptionEncoder, TimestepEmbedder
-from dit_lesson.evaluation import frechet_distance, judge, judge_features
+from dit_lesson.evaluation import frechet_distance, judge, judge_features, real_features
 from dit_lesson.experiments import Comparison
 from dit_lesson.experiments.recipes import FLOW, latents, velocity_loss
 from dit_lesson.norms import modulate
@@ -317,12 +317,11 @@ def train_words(recipe: Recipe, seed: int, way: str) -> WordsDiT:
 def words_run(recipe: Recipe, way: str, seed: int) -> dict[str, Any]:
     """What a way costs, and what its model paints of trained and of held-out pairs."""
     model = train_words(recipe, seed, way)
-    real = judge_features(digits("test", 32)[0])
     result: dict[str, Any] = cost(way)
     for name, asked in TESTS.items():
         z = paint(model, encode(captions(asked)), noises(len(asked), seed))
         result[name] = binding(seen(z), asked)
-        distance = frechet_distance(judge_features(halves(z).flatten(0, 1)), real)
+        distance = frechet_distance(judge_features(halves(z).flatten(0, 1)), real_features("test"))
         result[name]["distance"] = round(distance, 1)
     return result
 

@@ -33,10 +33,10 @@ const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 // `parts`: the parts on the stage by name, which is their area in `layout` (CSS grid templates,
 // `wide` and `narrow`; `areas` names other ones) and, for a control, the choice that it sets;
 // `wires` joins parts.
-// `controls`: the controls beside the stage; those named in `folded` are seldom used, and stand
-// behind a line that opens.
+// `controls`: the controls beside the stage.
 // `takes`: what a kernel may hand to the figure besides the choices; no control sets it.
 // `presets`: [text, changes, sentence], told in order; "reset" follows, with `opening`.
+// `folded`: the controls, by name, that are seldom used: they stand behind a line that opens.
 // `live({ files, write, show })`: for what takes time, such as a training run. It is called when all
 // files are there (the assets' bytes, and `worker`, the program of the worker), and returns
 // `follow(state)`, told before each drawing, and `stop()`. What it shows stands in `now` beside the
@@ -49,8 +49,8 @@ const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
  * }} Host
  * @typedef {{
  *   stages: (state: any) => any, reads?: string[], takes?: string[], layout: any,
- *   parts: Record<string, Part>, controls?: Record<string, Part>, folded?: string[], wires?: any[][],
- *   opening?: string, presets?: any[][], note?: string,
+ *   parts: Record<string, Part>, controls?: Record<string, Part>, wires?: any[][],
+ *   opening?: string, presets?: any[][], folded?: string[], note?: string,
  *   live?: (host: Host) => { follow: (state: any) => void, stop: () => void },
  *   sentence: (state: any, now: any) => string, table?: (state: any, now: any) => any,
  * }} Description
@@ -63,7 +63,6 @@ export function figure(description) {
 function mount(description, model, el) {
   const { stages, reads, takes = [], parts, wires = [], controls = {}, presets = [], layout } =
     description;
-  const { folded = [] } = description;
   const given = model.get("given");
   const names = Object.keys(given.start);
   const followed = [...names, ...takes];
@@ -137,6 +136,7 @@ function mount(description, model, el) {
   const retry = h("button", { type: "button", hidden: true, onclick: () => load() }, "try again");
   const waiting = h("div", { class: "dit-waiting" }, sentence.element, retry);
   el.classList.add("dit-live");
+  const { folded = [] } = description;
   const elements = (names) => names.map((name) => beside[name].element);
   const box = elements(Object.keys(beside).filter((name) => !folded.includes(name)));
   if (folded.length) {

@@ -514,8 +514,8 @@ export default ui.figure({
   },
   note: "The curves are means of 25 steps, this run dark and the one before it pale; the dashed " +
     "line is the loss of the answer 0. A bar is the root mean square of a shift (blue), a scale " +
-    "(orange) or a gate (green) over a batch; heights are roots, up to 1. A tick in the corner of a " +
-    "digit: the judge reads the class that was asked for; else the number that it reads.",
+    "(orange) or a gate (green) over a batch; heights are roots, up to 1. In the corner of a digit " +
+    "stands a tick if the judge reads the class that was asked for, else the number that it reads.",
   table(_, { run, before, parameters }) {
     const runs = [["this run", run], ["the run before", before]];
     const read = runs.filter(([, { read } = {}]) => read);

@@ -12,6 +12,7 @@ from dit_lesson.experiments import (
     Comparison,
     __main__,
     compare,
+    longer,
     masking,
     omni,
     read_result,
@@ -44,7 +45,7 @@ def test_every_shipped_model_can_be_made_and_its_card_rebuilds_it(name, tmp_path
 
 @pytest.mark.parametrize("name", COMPARISONS)
 def test_every_comparison_can_be_made(name, tmp_path, monkeypatch):
-    for module in (masking, omni, streaming):  # whose samples take long, trained or not
+    for module in (longer, masking, omni, streaming):  # whose samples take long, trained or not
         monkeypatch.setattr(module, "SAMPLES", 100)
     short = shortened(COMPARISONS[name], steps=2)
     compare(name, short, tmp_path)

@@ -13,6 +13,7 @@ from dit_lesson.experiments import (
     controls,
     guidance,
     knobs,
+    longer,
     masking,
     omni,
     race,
@@ -31,6 +32,7 @@ COMPARISONS = (
     | spiral.SPIRALS
     | race.RACES
     | knobs.KNOB_COMPARISONS
+    | longer.LONGER_COMPARISONS
     | scaling.SCALING_COMPARISONS
     | guidance.GUIDANCE
     | variance.VARIANCES

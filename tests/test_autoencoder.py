@@ -27,6 +27,7 @@ def test_one_argument_sets_the_latent_and_decoding_restores_the_size(downsample,
     assert mean.shape == logvar.shape == (3, *shape)
     assert model.decode(mean).shape == images.shape
     assert model.to_latents(images).shape == mean.shape
+    assert (Autoencoder().downsample == downsample) == (downsample == 4)
 
 
 def test_channels_width_and_non_square_images():
@@ -42,6 +43,7 @@ def test_sampled_latents_have_the_given_mean_and_spread():
     z = sample_latents(mean, logvar, noise)
     assert z.mean().item() == pytest.approx(2.0, abs=0.01)
     assert z.std().item() == pytest.approx(0.5, abs=0.01)
+    torch.testing.assert_close(z, 2 + 0.5 * noise)
 
 
 def test_kl_agrees_with_torch_and_is_zero_for_the_standard_normal():

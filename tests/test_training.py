@@ -106,7 +106,7 @@ def test_a_run_is_fused_and_a_notebooks_is_not(monkeypatch):
         seen.append(recipe.fused)
         return Run(model, loss, data, recipe, seed)
 
-    monkeypatch.setattr("dit_lesson.training.Run", spy)
+    monkeypatch.setitem(train.__globals__, "Run", spy)
     fit(steps=1)
     assert seen == [False]
 

@@ -42,7 +42,7 @@ train: $(READY)  ## train again what ships with the package (some hours; one: ma
 	@$(BIN)/python -m dit_lesson.experiments $(ONLY)
 
 race: $(READY)  ## the race of the designs (15): the runs that its results lack
-	@$(BIN)/python -m dit_lesson.experiments rate-choice race
+	@$(BIN)/python -m dit_lesson.experiments rate-choice step-time race
 
 bench: $(READY)  ## time the four designs, the figures in the built book, and the engine of the page
 	@$(BIN)/python -m tools.bench_designs

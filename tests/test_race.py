@@ -91,3 +91,20 @@ def test_equal_width_gives_equal_parameters(entrant):
     assert parameters == pytest.approx(
         race.cost(race.entrant_config("adaln-zero")).parameters, rel=0.05
     )
+
+
+def test_equal_steps_take_equally_long():
+    timings = [run["milliseconds"] for run in read_result("step-time")["runs"]]
+    seconds = {
+        name: [race.equal_steps(name, 300) * found[name] for found in timings] for name in DESIGNS
+    }
+    fastest = min(DESIGNS, key=lambda name: sum(found[name] for found in timings))
+    assert race.equal_steps(fastest, 300) == 300
+    for name in DESIGNS:
+        assert seconds[name] == pytest.approx(seconds[fastest], rel=0.04)
+        steps = {
+            run["steps"]
+            for run in read_result("race")["runs"]
+            if (run["equal"], run["entrant"]) == ("seconds", name)
+        }
+        assert steps == {race.equal_steps(name, 300)}

@@ -1,15 +1,17 @@
 """Chapter 15, the race of the designs: `make race` makes the runs that its results lack.
 
 Every model is trained on the 3,600 digits that the judge saw. The learning rate of each entrant is
-chosen by the loss on the other 400 training digits, with seeds of its own; then all race, and the
-test digits are looked at.
+chosen by the loss on the other 400 training digits, with seeds of its own, and a step of each
+design is timed; then all race, and the test digits are looked at.
 """
 
+import random
+import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import cache
 from itertools import chain, product
-from statistics import mean
+from statistics import mean, median
 from typing import Any, Literal
 
 import torch
@@ -38,6 +40,7 @@ RATES = (3e-3, 1e-2, 3e-2)
 CHOICE_SEEDS = (100,)
 RACE_SEEDS = (0, 1, 2, 3, 4)
 CONTROL_SEEDS = RACE_SEEDS[:3]
+TIMINGS = (0, 1, 2, 3, 4)
 TIMES = (0.1, 0.3, 0.5, 0.7, 0.9)
 SAMPLES, SAMPLE_STEPS, GUIDANCE = 1000, 10, 1.5
 
@@ -89,17 +92,25 @@ def entrant_model(entrant: str, config: DiTConfig, loudness: Loudness = "unit") 
     return model
 
 
-def train_entrant(
+def entrant_run(
     recipe: Recipe, entrant: str, config: DiTConfig, seed: int, loudness: Loudness = "unit"
-) -> DiT:
-    """The entrant, trained on the 3,600 digits.
+) -> tuple[DiT, Run]:
+    """The entrant before its first step, and its run on the 3,600 digits.
 
     The seed fixes the start of the weights, and, the same for all entrants, the order of the
     digits, the times, the noise and which labels are dropped.
     """
     torch.manual_seed(seed)
     model = entrant_model(entrant, config, loudness)
-    Run(model, velocity_loss, data()["train"], recipe, seed).complete()
+    return model, Run(model, velocity_loss, data()["train"], recipe, seed)
+
+
+def train_entrant(
+    recipe: Recipe, entrant: str, config: DiTConfig, seed: int, loudness: Loudness = "unit"
+) -> DiT:
+    """The model of an `entrant_run` after its last step."""
+    model, run = entrant_run(recipe, entrant, config, seed, loudness)
+    run.complete()
     return model
 
 
@@ -160,18 +171,56 @@ def choice_run(
     return {"validation_loss": round(sum(by_t) / len(by_t), 4)}
 
 
+def step_time_run(recipe: Recipe, seed: int) -> dict[str, Any]:
+    """Milliseconds of a step of each design, the median over a training.
+
+    The four train in one process and take turns, a step each, in an order that changes with every
+    round. What counts is the processor's time for this process, so that others may run beside it.
+    """
+    runs = {
+        design: entrant_run(
+            replace(recipe, learning_rate=best_rate("unit", design)),
+            design,
+            entrant_config(design),
+            seed,
+        )[1]
+        for design in DESIGNS
+    }
+    found: dict[str, list[float]] = {design: [] for design in runs}
+    shuffle = random.Random(seed)
+    for _ in range(recipe.steps):
+        for design in shuffle.sample(list(runs), len(runs)):
+            start = time.process_time()
+            runs[design].step()
+            found[design].append(1000 * (time.process_time() - start))
+    return {"milliseconds": {design: round(median(times), 3) for design, times in found.items()}}
+
+
+def equal_steps(entrant: str, steps: int) -> int:
+    """How many steps a design takes in the time in which the fastest takes ``steps``.
+
+    By the result "step-time": the median of the ratios that each timing gives.
+    """
+    timings = [run["milliseconds"] for run in read_result("step-time")["runs"]]
+    fastest = min(timings[0], key=lambda design: sum(found[design] for found in timings))
+    return round(steps * median(found[fastest] / found[entrant] for found in timings))
+
+
 def race_run(
     recipe: Recipe, equal: str, loudness: Loudness, entrant: str, seed: int
 ) -> dict[str, Any]:
     """The test loss by t, and how good 1,000 guided samples are."""
     rate = best_rate(loudness, entrant)
+    steps = equal_steps(entrant, recipe.steps) if equal == "seconds" else recipe.steps
     width = equal_width(entrant) if equal == "parameters" else DIGITS_DIT.hidden_size
     config = entrant_config(entrant, loudness, width)
-    model = train_entrant(replace(recipe, learning_rate=rate), entrant, config, seed, loudness)
+    recipe = replace(recipe, steps=steps, learning_rate=rate)
+    model = train_entrant(recipe, entrant, config, seed, loudness)
     images, asked = painted(model)
     real = judge_features(digits("test", 32)[0])
     return {
         "learning_rate": rate,
+        "steps": steps,
         "width": width,
         "parameters": cost(config).parameters,
         "macs": cost(config).macs,
@@ -204,6 +253,7 @@ _RACES = (  # what is made first matters most
     list(product(["steps"], ["paper"], CONTROL_SEEDS, DESIGNS)),
     list(product(["parameters"], ["unit"], CONTROL_SEEDS, _OTHERS)),
     list(product(["steps"], ["normed"], CONTROL_SEEDS, DESIGNS)),
+    list(product(["seconds"], ["unit"], CONTROL_SEEDS, DESIGNS)),
 )
 #: Whose rate is chosen, by the loudness of the conditions.
 CHOICES: dict[Loudness, tuple[str, ...]] = {
@@ -223,6 +273,9 @@ RACES = {
         ],
         choice_run,
         _SHARED,
+    ),
+    "step-time": Comparison(
+        RECIPE, [{"seed": seed} for seed in TIMINGS], step_time_run, _SHARED | {"clock": "process"}
     ),
     "race": Comparison(
         RECIPE,

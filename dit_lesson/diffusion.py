@@ -516,13 +516,32 @@ def learned_variance_loss(
     model_mean, _, _ = posterior(x, guess, t, t - 1, path)
     log_variance = learned_log_variance(share, beta_tilde, beta)
 
-    ratio = beta_tilde.log() - log_variance
-    distance = (mean - model_mean) ** 2 / log_variance.exp()
-    divergence = 0.5 * (ratio.exp() - 1 - ratio + distance)
-    bits = torch.where(
-        _per_sample(t == 0, x0).bool(), _surprise(x0, model_mean, log_variance), divergence
-    ) / math.log(2)
-    return ((noise - epsilon) ** 2).mean() + bits.mean()
+    nats = torch.where(
+        _per_sample(t == 0, x0).bool(),
+        _surprise(x0, model_mean, log_variance),
+        gaussian_divergence(mean, beta_tilde.log(), model_mean, log_variance),
+    )
+    return ((noise - epsilon) ** 2).mean() + nats.mean() / math.log(2)
+
+
+def gaussian_divergence(
+    mean: Tensor, log_variance: Tensor, other_mean: Tensor, other_log_variance: Tensor
+) -> Tensor:
+    r"""$\mathrm{KL}(\mathcal N(\mu, \sigma^2)\,\Vert\,\mathcal N(\mu', \sigma'^2))
+    = \tfrac12\bigl(r - 1 - \log r + (\mu - \mu')^2 / \sigma'^2\bigr)$ with
+    $r = \sigma^2 / \sigma'^2$, in nats, for each number alone.
+
+    Args:
+        mean: (B, ...).
+        log_variance: of the same shape, or one that broadcasts to it, as the others.
+        other_mean: of the Gaussian that stands in for the first.
+        other_log_variance: of that one, too.
+    Returns: (B, ...).
+    Source: Ho et al. 2020, equation 5, whose terms these are.
+    """
+    ratio = log_variance - other_log_variance
+    distance = (mean - other_mean) ** 2 / other_log_variance.exp()
+    return 0.5 * (ratio.exp() - 1 - ratio + distance)
 
 
 def _surprise(x0: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:

@@ -269,6 +269,16 @@ def answering(epsilon, share):
     return lambda x, t: torch.cat([epsilon, share.expand_as(epsilon)], dim=1)
 
 
+def test_the_divergence_of_two_gaussians_is_that_of_torch():
+    (mean, other), (size, other_size) = torch.rand(2, 2, 50, dtype=torch.float64) + 0.5
+    torch.testing.assert_close(
+        d.gaussian_divergence(mean, 2 * size.log(), other, 2 * other_size.log()),
+        torch.distributions.kl_divergence(
+            torch.distributions.Normal(mean, size), torch.distributions.Normal(other, other_size)
+        ),
+    )
+
+
 def test_the_variance_term_is_smallest_at_the_best_share_and_moves_only_the_share():
     path = d.VariancePreserving(d.linear_betas())
     x0, noise = draw(400, 2, 3), draw(400, 2, 3, seed=1)

@@ -20,6 +20,7 @@ from dit_lesson.experiments import (
     spread,
     streaming,
     table,
+    variance,
 )
 from dit_lesson.experiments.__main__ import COMPARISONS
 from dit_lesson.experiments.shipped import SHIPPED, make
@@ -46,6 +47,7 @@ def test_every_shipped_model_can_be_made_and_its_card_rebuilds_it(name, tmp_path
 def test_every_comparison_can_be_made(name, tmp_path, monkeypatch):
     for module in (masking, omni, streaming):  # whose samples take long, trained or not
         monkeypatch.setattr(module, "SAMPLES", 100)
+    monkeypatch.setattr(variance, "STEPS", (5,))
     short = shortened(COMPARISONS[name], steps=2)
     compare(name, short, tmp_path)
     made, kept = read_result(name, tmp_path), read_result(name)

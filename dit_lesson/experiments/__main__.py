@@ -20,6 +20,7 @@ from dit_lesson.experiments import (
     spiral,
     streaming,
     successors,
+    variance,
     words,
 )
 from dit_lesson.experiments.shipped import SHIPPED, make
@@ -32,6 +33,7 @@ COMPARISONS = (
     | knobs.KNOB_COMPARISONS
     | scaling.SCALING_COMPARISONS
     | guidance.GUIDANCE
+    | variance.VARIANCES
     | successors.SUCCESSOR_COMPARISONS
     | controls.CONTROLS
     | words.WORDS_COMPARISONS

@@ -253,7 +253,7 @@ _RACES = (  # what is made first matters most
     list(product(["steps"], ["paper"], CONTROL_SEEDS, DESIGNS)),
     list(product(["parameters"], ["unit"], CONTROL_SEEDS, _OTHERS)),
     list(product(["steps"], ["normed"], CONTROL_SEEDS, DESIGNS)),
-    list(product(["seconds"], ["unit"], RACE_SEEDS, DESIGNS)),
+    list(product(["seconds"], ["unit"], CONTROL_SEEDS, DESIGNS)),
 )
 #: Whose rate is chosen, by the loudness of the conditions.
 CHOICES: dict[Loudness, tuple[str, ...]] = {

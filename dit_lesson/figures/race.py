@@ -51,8 +51,7 @@ def measured(run: dict[str, Any]) -> dict[str, float]:
 
 def seeds_of(equal: str, loudness: str) -> tuple[int, ...]:
     """The seeds of a race; the controls have fewer."""
-    main = equal in ("steps", "seconds") and loudness == "unit"
-    return RACE_SEEDS if main else CONTROL_SEEDS
+    return RACE_SEEDS if (equal, loudness) == ("steps", "unit") else CONTROL_SEEDS
 
 
 @cache

@@ -19,6 +19,7 @@ from dit_lesson.experiments import (
     race,
     scaling,
     spiral,
+    start,
     streaming,
     successors,
     variance,
@@ -33,6 +34,7 @@ COMPARISONS = (
     | race.RACES
     | knobs.KNOB_COMPARISONS
     | longer.LONGER_COMPARISONS
+    | start.STARTS
     | scaling.SCALING_COMPARISONS
     | guidance.GUIDANCE
     | variance.VARIANCES

@@ -11,6 +11,7 @@ from dit_lesson.data import digits
 from dit_lesson.diffusion import Prediction
 from dit_lesson.embeddings import LabelEmbedder, TimestepEmbedder
 from dit_lesson.experiments import Comparison, settings
+from dit_lesson.experiments.judging import decode, digit_latents, judged_images
 from dit_lesson.experiments.recipes import DIGITS_DIT, train_dit, velocity_loss
 from dit_lesson.experiments.successors import (
     MEASURED,
@@ -18,11 +19,8 @@ from dit_lesson.experiments.successors import (
     RANK,
     SAMPLES,
     TARGETS,
-    decode,
-    digit_latents,
     draw_pair,
     judged,
-    judged_images,
     prediction_loss,
 )
 from dit_lesson.models import DiT, DiTConfig

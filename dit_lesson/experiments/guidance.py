@@ -11,6 +11,7 @@ from dit_lesson.data import digits
 from dit_lesson.diffusion import Model
 from dit_lesson.evaluation import accuracy, frechet_distance, judge_features
 from dit_lesson.experiments import Comparison, settings
+from dit_lesson.experiments.judging import decode
 from dit_lesson.experiments.recipes import (
     DIGITS_DIT,
     DIGITS_DIT_RECIPE,
@@ -46,7 +47,7 @@ def guidance_run(
     painted = sample(
         model, noise, FLOW, steps, {"Euler": deterministic, "Heun": heun}[step], "velocity"
     )
-    images = load_model("autoencoder-4x4x8-decoder").from_latents(painted)
+    images = decode(painted)
     features = judge_features(images)
     return {
         "accuracy": round(accuracy(images, asked), 3),

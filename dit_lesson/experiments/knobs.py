@@ -1,15 +1,17 @@
 """What each number of a short training is worth: one is changed, the others stay."""
 
 from dataclasses import asdict, dataclass, replace
+from statistics import mean
 from typing import Any, Literal
 
 import torch
 from torch import nn
 
 from dit_lesson.checkpoints import load_model
-from dit_lesson.diffusion import Prediction, Straight, conditional_loss, denoising_loss
-from dit_lesson.evaluation import accuracy, frechet_distance, judge_features, loss_by_t
+from dit_lesson.diffusion import Prediction, Straight, conditional_loss
+from dit_lesson.evaluation import judge_features
 from dit_lesson.experiments import Comparison, settings
+from dit_lesson.experiments.judging import AUTOENCODER, judged_images, velocity_losses
 from dit_lesson.experiments.recipes import DIGITS_DIT, judge_split
 from dit_lesson.models import DiT
 from dit_lesson.sampling import guided, sample
@@ -32,7 +34,7 @@ class Knobs:
     spread: float | None = 1.0
     predicts: Prediction = "velocity"
     #: whose latents are learned; the 8x8x4 are reconstructed better, and here cut into 2x2 patches
-    autoencoder: str = "autoencoder-4x4x8-decoder"
+    autoencoder: str = AUTOENCODER
 
 
 KNOBS = {
@@ -88,24 +90,13 @@ def knob_run(recipe: Recipe, knob: str, seed: int) -> dict[str, Any]:
     noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
 
     def measured(model: nn.Module) -> dict[str, float]:
-        by_t = loss_by_t(
-            lambda x, t, noise: denoising_loss(
-                lambda x, t: model(x, t, y), x, t, noise, PATH, predicts, "velocity"
-            ),
-            x,
-            TIMES,
-            draws=1,
-        )
+        by_t = velocity_losses(model, x, y, TIMES, predicts)
         times = PATH.times(10)
         if predicts == "noise":  # nothing is known of the data where x holds hardly any
             times = 0.98 * times
         latents = sample(guided(model, y, 10, 1.5), noise, PATH, times.tolist(), predicts=predicts)
         images = autoencoder.from_latents(latents)
-        return {
-            "loss": round(sum(by_t) / len(by_t), 3),
-            "accuracy": round(accuracy(images, y), 3),
-            "distance": round(frechet_distance(judge_features(images), judge_features(real)), 1),
-        }
+        return {"loss": round(mean(by_t), 3)} | judged_images(images, y, judge_features(real))
 
     return {"average": measured(run.snapshot()), "last": measured(model.eval())}
 

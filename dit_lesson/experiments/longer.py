@@ -12,25 +12,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dit_lesson.autoencoder import Autoencoder
 from dit_lesson.checkpoints import load_model
 from dit_lesson.data import digits
-from dit_lesson.diffusion import denoising_loss
-from dit_lesson.evaluation import (
-    accuracy,
-    frechet_distance,
-    judge_features,
-    loss_by_t,
-    share_of_copies,
-)
-from dit_lesson.experiments import Comparison
-from dit_lesson.experiments.recipes import DIGITS_DIT, FLOW, judge_split, velocity_loss
+from dit_lesson.evaluation import judge_features, share_of_copies
+from dit_lesson.experiments import Comparison, knobs
+from dit_lesson.experiments.judging import AUTOENCODER, decode, judged_images, velocity_losses
+from dit_lesson.experiments.recipes import DIGITS_DIT, FLOW, judge_split, train_dit, velocity_loss
 from dit_lesson.models import DiT
 from dit_lesson.sampling import guided, sample
-from dit_lesson.training import Recipe, Run
+from dit_lesson.training import Recipe
 
 LONGER_DIT = replace(DIGITS_DIT, hidden_size=96)
-RECIPE = Recipe(7000, batch_size=32, learning_rate=1e-2, ema_decay=0.995)
+RECIPE = replace(knobs.RECIPE, steps=7000)
 SEEDS = {"validation": (0,), "test": (1, 2, 3)}
 SCALES = (1.0, 1.1, 1.2, 1.3)
 TIMES = (0.1, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -46,33 +39,21 @@ def longer_run(recipe: Recipe, judged_by: str, seed: int, scale: float) -> dict[
     asked = torch.arange(SAMPLES) % LONGER_DIT.num_classes
     velocity = guided(model, asked, LONGER_DIT.num_classes, scale)
     painted = sample(velocity, noise, FLOW, STEPS, predicts="velocity")
-    images = _autoencoder().from_latents(painted)
     real = judge_features(_pictures(judged_by)[1][0])
-    return {
-        "accuracy": round(accuracy(images, asked), 3),
-        "distance": round(frechet_distance(judge_features(images), real), 1),
-        "copies": round(share_of_copies(painted, known, unseen), 3),
-    } | found
+    copies = round(share_of_copies(painted, known, unseen), 3)
+    return judged_images(decode(painted), asked, real) | {"copies": copies} | found
 
 
 @cache
 def trained(recipe: Recipe, judged_by: str, seed: int) -> tuple[DiT, dict[str, Any]]:
     """A model that has not seen those that judge it; its cost, and its losses at `TIMES`."""
     train, held_out = _latents(judged_by)
-    torch.manual_seed(seed)
-    model = DiT(LONGER_DIT)
-    run = Run(model, velocity_loss, train, recipe, seed)
     start = time.process_time()
-    run.complete()
+    model = train_dit(recipe, seed, LONGER_DIT, *train, velocity_loss)
     seconds = time.process_time() - start
 
     def losses(x: Tensor, y: Tensor) -> list[float]:
-        def loss(x: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-            return denoising_loss(
-                lambda x, t: model(x, t, y), x, t, noise, FLOW, predicts="velocity"
-            )
-
-        return [round(value, 3) for value in loss_by_t(loss, x, TIMES, draws=1)]
+        return [round(value, 3) for value in velocity_losses(model, x, y, TIMES)]
 
     return model, {
         "cpu_seconds": round(seconds),
@@ -92,11 +73,8 @@ def _pictures(judged_by: str) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tens
 
 
 def _latents(judged_by: str) -> tuple[tuple[Tensor, Tensor], ...]:
-    return tuple((_autoencoder().to_latents(x), y) for x, y in _pictures(judged_by))
-
-
-def _autoencoder() -> Autoencoder:
-    return load_model("autoencoder-4x4x8-decoder")
+    autoencoder = load_model(AUTOENCODER)
+    return tuple((autoencoder.to_latents(x), y) for x, y in _pictures(judged_by))
 
 
 LONGER_COMPARISONS = {

@@ -15,8 +15,8 @@ from dit_lesson.checkpoints import load_model
 from dit_lesson.data import digits
 from dit_lesson.evaluation import accuracy, frechet_distance, judge_features, real_features
 from dit_lesson.experiments import Comparison, read_result, spread
+from dit_lesson.experiments.judging import decode, digit_latents, judged_images
 from dit_lesson.experiments.recipes import DIGITS_DIT, FLOW, train_dit, velocity_loss
-from dit_lesson.experiments.successors import decode, digit_latents, judged_images
 from dit_lesson.masking import (
     ORDERS,
     fit_codes,

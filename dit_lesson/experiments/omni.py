@@ -14,9 +14,9 @@ from dit_lesson.diffusion import mix
 from dit_lesson.embeddings import TimestepEmbedder
 from dit_lesson.evaluation import frechet_distance, judge_features, real_features
 from dit_lesson.experiments import Comparison, read_result, spread, table
+from dit_lesson.experiments.judging import decode, digit_latents
 from dit_lesson.experiments.masking import CODES, digit_tokens, even_noise, pictures
 from dit_lesson.experiments.recipes import FLOW
-from dit_lesson.experiments.successors import decode, digit_latents
 from dit_lesson.experiments.words import NAMES, SLANTS, read
 from dit_lesson.masking import masked_loss, one_hot, unmask
 from dit_lesson.sampling import guided, sample

@@ -22,9 +22,8 @@ from dit_lesson.autoencoder import Autoencoder
 from dit_lesson.checkpoints import load_model
 from dit_lesson.counting import Cost, dit_ledger, total
 from dit_lesson.data import digits
-from dit_lesson.diffusion import denoising_loss
-from dit_lesson.evaluation import accuracy, frechet_distance, judge_features, loss_by_t
 from dit_lesson.experiments import Comparison, read_result
+from dit_lesson.experiments.judging import AUTOENCODER, judged_images, velocity_losses
 from dit_lesson.experiments.recipes import DIGITS_DIT, FLOW, judge_split, velocity_loss
 from dit_lesson.models import DESIGNS, DiT, DiTConfig
 from dit_lesson.norms import Modulation
@@ -117,7 +116,7 @@ def train_entrant(
 @cache
 def autoencoder() -> Autoencoder:
     """The autoencoder of Part III."""
-    return load_model("autoencoder-4x4x8-decoder")
+    return load_model(AUTOENCODER)
 
 
 @cache
@@ -131,14 +130,7 @@ def data() -> dict[str, tuple[Tensor, Tensor]]:
 def losses(model: DiT, split: str, draws: int = 1) -> list[float]:
     """The loss at each of `TIMES`; the noise is the same for all models."""
     x, y = data()[split]
-    found = loss_by_t(
-        lambda x, t, noise: denoising_loss(
-            lambda x, t: model(x, t, y), x, t, noise, FLOW, "velocity"
-        ),
-        x,
-        TIMES,
-        draws,
-    )
+    found = velocity_losses(model, x, y, TIMES, draws=draws)
     return [round(value, 4) for value in found]
 
 
@@ -217,7 +209,6 @@ def race_run(
     recipe = replace(recipe, steps=steps, learning_rate=rate)
     model = train_entrant(recipe, entrant, config, seed, loudness)
     images, asked = painted(model)
-    real = judge_features(digits("test", 32)[0])
     return {
         "learning_rate": rate,
         "steps": steps,
@@ -225,8 +216,7 @@ def race_run(
         "parameters": cost(config).parameters,
         "macs": cost(config).macs,
         "loss": losses(model, "test"),
-        "accuracy": round(accuracy(images, asked), 3),
-        "distance": round(frechet_distance(judge_features(images), real), 2),
+        **judged_images(images, asked, places=2),
     }
 
 

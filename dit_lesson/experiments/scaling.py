@@ -13,8 +13,8 @@ from dit_lesson.checkpoints import load_model
 from dit_lesson.counting import dit_ledger, total
 from dit_lesson.data import digits
 from dit_lesson.diffusion import denoising_loss
-from dit_lesson.evaluation import accuracy, frechet_distance, judge_features, real_features
 from dit_lesson.experiments import SEEDS, Comparison, settings
+from dit_lesson.experiments.judging import judged_images
 from dit_lesson.experiments.recipes import (
     DIGITS_DIT,
     FLOW,
@@ -82,8 +82,7 @@ def grid_run(recipe: Recipe, width: int, patch_size: int, seed: int) -> dict[str
         "steps": recipe.steps,
         "train_loss": mean_loss(model, x[every_fourth], y[every_fourth]),
         "test_loss": mean_loss(model, autoencoder.to_latents(test_images), test_y),
-        "accuracy": round(accuracy(painted, asked), 3),
-        "distance": round(frechet_distance(judge_features(painted), real_features("test")), 2),
+        **judged_images(painted, asked, places=2),
     }
 
 

@@ -1,24 +1,21 @@
 """Chapter 13's baseline: one Gaussian per class, alone and as what a DiT starts from."""
 
 from dataclasses import asdict, replace
+from statistics import mean
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from dit_lesson.checkpoints import load_model
-from dit_lesson.data import digits
-from dit_lesson.diffusion import denoising_loss
-from dit_lesson.evaluation import accuracy, frechet_distance, judge_features, loss_by_t
-from dit_lesson.experiments import Comparison, settings
-from dit_lesson.experiments.knobs import LATENT_DIT, TIMES
-from dit_lesson.experiments.recipes import FLOW, latents, velocity_loss
+from dit_lesson.experiments import Comparison, knobs, settings
+from dit_lesson.experiments.judging import decode, digit_latents, judged_images, velocity_losses
+from dit_lesson.experiments.recipes import FLOW, velocity_loss
 from dit_lesson.models import DiT
 from dit_lesson.sampling import guided, sample
 from dit_lesson.training import Recipe, Run
 
-RECIPE = Recipe(1000, batch_size=32, learning_rate=1e-2, ema_decay=0.995)
-AUTOENCODER = "autoencoder-4x4x8-decoder"
+RECIPE = replace(knobs.RECIPE, steps=1000)
+LATENT_DIT = knobs.LATENT_DIT
 NULL = LATENT_DIT.num_classes
 #: The scale of the guidance, chosen on the validation digits; it acts in the middle.
 SCALES = {"random": 1.75, "gaussian": 1.5}
@@ -51,11 +48,11 @@ class GaussianVelocity(nn.Module):
     def forward(self, x: Tensor, t: Tensor, y: Tensor) -> Tensor:
         """The mean of the velocity, given the mixture."""
         t = t[:, None].float() / 1000  # (B, 1)
-        mean, axes = self.get_buffer("mean")[y], self.get_buffer("axes")[y]
+        centre, axes = self.get_buffer("mean")[y], self.get_buffer("axes")[y]
         variances = self.get_buffer("variances")[y]
-        z = torch.einsum("bi,bij->bj", x.flatten(1) - (1 - t) * mean, axes)
+        z = torch.einsum("bi,bij->bj", x.flatten(1) - (1 - t) * centre, axes)
         z = z * (t - (1 - t) * variances) / ((1 - t) ** 2 * variances + t**2)
-        return (torch.einsum("bj,bij->bi", z, axes) - mean).reshape(x.shape)
+        return (torch.einsum("bj,bij->bi", z, axes) - centre).reshape(x.shape)
 
 
 class FromGaussian(nn.Module):
@@ -79,36 +76,21 @@ class FromGaussian(nn.Module):
 
 def start_run(recipe: Recipe, start: str, seed: int) -> dict[str, Any]:
     """1,000 guided digits of a model trained as in the chapter; its loss before and after."""
-    data = latents(AUTOENCODER)
+    train, (x0, y) = digit_latents()["train"], digit_latents()["test"]
     torch.manual_seed(seed)
-    model = DiT(LATENT_DIT) if start == "random" else FromGaussian(GaussianVelocity(*data["train"]))
+    model = DiT(LATENT_DIT) if start == "random" else FromGaussian(GaussianVelocity(*train))
     model.eval()
-    x0, y = data["test"]
 
     def loss() -> float:
-        by_t = loss_by_t(
-            lambda x, t, noise: denoising_loss(
-                lambda x, t: model(x, t, y), x, t, noise, FLOW, predicts="velocity"
-            ),
-            x0,
-            TIMES,
-            draws=1,
-        )
-        return round(sum(by_t) / len(by_t), 3)
+        return round(mean(velocity_losses(model, x0, y, knobs.TIMES)), 3)
 
     before = loss()
-    Run(model, velocity_loss, data["train"], recipe, seed).complete()
+    Run(model, velocity_loss, train, recipe, seed).complete()
     noise = torch.randn(SAMPLES, *x0.shape[1:], generator=torch.Generator().manual_seed(seed))
     asked = torch.arange(SAMPLES) % NULL
     velocity = guided(model, asked, NULL, SCALES[start], interval=INTERVAL)
     painted = sample(velocity, noise, FLOW, 20, predicts="velocity")
-    images = load_model(AUTOENCODER).from_latents(painted)
-    real = judge_features(digits("test", 32)[0])
-    return {
-        "accuracy": round(accuracy(images, asked), 3),
-        "distance": round(frechet_distance(judge_features(images), real), 1),
-        "loss": {"before": before, "after": loss()},
-    }
+    return judged_images(decode(painted), asked) | {"loss": {"before": before, "after": loss()}}
 
 
 STARTS = {

@@ -13,8 +13,8 @@ from dit_lesson.blocks import AdaLNFinalLayer, AdaLNZeroBlock
 from dit_lesson.checkpoints import load_model
 from dit_lesson.embeddings import LabelEmbedder, TimestepEmbedder
 from dit_lesson.experiments import Comparison
+from dit_lesson.experiments.judging import judged_images
 from dit_lesson.experiments.recipes import FLOW, latents, velocity_loss
-from dit_lesson.experiments.successors import judged_images
 from dit_lesson.sampling import guided, sample
 from dit_lesson.training import Recipe, Run
 from dit_lesson.validation import shapes, within

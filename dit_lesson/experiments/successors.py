@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from functools import cache
 from typing import Any
 
 import torch
@@ -13,19 +12,17 @@ from torch.nn.functional import cosine_similarity, silu
 from dit_lesson.checkpoints import load_model
 from dit_lesson.data import digits
 from dit_lesson.diffusion import Prediction, Straight, conditional_loss, denoising_loss
-from dit_lesson.evaluation import (
-    accuracy,
-    frechet_distance,
-    judge_features,
-    loss_by_t,
-    real_features,
-)
 from dit_lesson.experiments import Comparison, settings
+from dit_lesson.experiments.judging import (
+    decode,
+    digit_latents,
+    judged_images,
+    velocity_losses,
+)
 from dit_lesson.experiments.recipes import (
     DIGITS_DIT,
     FLOW,
     VIT,
-    latents,
     train_dit,
     velocity_loss,
     vit_features,
@@ -47,20 +44,6 @@ MEASURED = {"samples": SAMPLES, "guidance": GUIDANCE, "sampling_times": SAMPLING
 JUDGED = {"loss": 3, "accuracy": 2, "distance": 0}
 
 
-AUTOENCODER = "autoencoder-4x4x8-decoder"
-
-
-@cache
-def digit_latents() -> dict[str, tuple[Tensor, Tensor]]:
-    """Latents and labels of both splits; `decode` paints them."""
-    return latents(AUTOENCODER)
-
-
-def decode(z: Tensor) -> Tensor:
-    """Pictures of latents, (B, 1, 32, 32), by the decoder of chapter 13."""
-    return load_model(AUTOENCODER).from_latents(z)
-
-
 def judged(
     model: DiT,
     x: Tensor,
@@ -70,25 +53,12 @@ def judged(
 ) -> dict[str, float]:
     """The velocity loss on test digits, and accuracy and distance of guided samples."""
 
-    def loss(x: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-        return denoising_loss(
-            lambda x, t: model(x, t, y), x, t, noise, FLOW, predicts, measured_in="velocity"
-        )
-
-    by_t = loss_by_t(loss, x, LOSS_TIMES, draws=1)
+    by_t = velocity_losses(model, x, y, LOSS_TIMES, predicts)
     asked = torch.arange(SAMPLES) % 10
     noise = torch.randn(SAMPLES, *x.shape[1:], generator=torch.Generator().manual_seed(0))
     answer = guided(model, asked, model.config.num_classes, GUIDANCE)
     images = to_images(sample(answer, noise, FLOW, SAMPLING_TIMES, predicts=predicts)).clamp(-1, 1)
     return {"loss": round(sum(by_t) / len(by_t), 4)} | judged_images(images, asked)
-
-
-def judged_images(images: Tensor, asked: Tensor) -> dict[str, float]:
-    """Accuracy, and distance to the test digits."""
-    return {
-        "accuracy": round(accuracy(images, asked), 3),
-        "distance": round(frechet_distance(judge_features(images), real_features("test")), 1),
-    }
 
 
 # --- what is predicted ------------------------------------------------------------------------

@@ -10,7 +10,6 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from dit_lesson.data import digits
 from dit_lesson.diffusion import (
     Path,
     data_and_noise,
@@ -20,13 +19,13 @@ from dit_lesson.diffusion import (
     mix,
     posterior,
 )
-from dit_lesson.evaluation import accuracy, frechet_distance, judge_features
 from dit_lesson.experiments import SEEDS, Comparison
-from dit_lesson.experiments.race import autoencoder, data
-from dit_lesson.experiments.recipes import DDPM, DIGITS_DIT
+from dit_lesson.experiments.judging import decode, judged_images
+from dit_lesson.experiments.race import data
+from dit_lesson.experiments.recipes import DDPM, DIGITS_DIT, train_dit
 from dit_lesson.models import DiT
 from dit_lesson.sampling import Denoiser, ancestral, guided, respace, sample
-from dit_lesson.training import Recipe, Run
+from dit_lesson.training import Recipe
 
 Variance = Literal["small", "learned", "large"]
 
@@ -47,10 +46,7 @@ def variance_loss(model: Callable, x: Tensor, y: Tensor, generator: torch.Genera
 @cache
 def trained(recipe: Recipe, seed: int) -> DiT:
     """The DiT of chapter 13 with doubled channels, trained on the VP path on 3,600 digits."""
-    torch.manual_seed(seed)
-    model = DiT(VARIANCE_DIT)
-    Run(model, variance_loss, data()["train"], recipe, seed).complete()
-    return model
+    return train_dit(recipe, seed, VARIANCE_DIT, *data()["train"], variance_loss)
 
 
 def variance_run(recipe: Recipe, variance: Variance, seed: int) -> dict[str, Any]:
@@ -81,13 +77,9 @@ def painted(
         return (late if s[0] == 0 else early)(denoise, x, t, s, path)
 
     answer = guided(model, asked, VARIANCE_DIT.num_classes, GUIDANCE)
-    images = autoencoder().from_latents(sample(answer, noise, DDPM, times, step))
-    real = judge_features(digits("test", 32)[0])
-    return {
-        "accuracy": round(accuracy(images, asked), 3),
-        "distance": round(frechet_distance(judge_features(images), real), 1),
-        "ink": round((images > 0).float().mean().item(), 4),
-    }
+    images = decode(sample(answer, noise, DDPM, times, step))
+    ink = round((images > 0).float().mean().item(), 4)
+    return judged_images(images, asked) | {"ink": ink}
 
 
 @torch.no_grad()

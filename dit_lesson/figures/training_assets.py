@@ -10,10 +10,10 @@ from dit_lesson.autoencoder import Autoencoder
 from dit_lesson.checkpoints import load_weights, read_card
 from dit_lesson.data import load_digits, scale_digits
 from dit_lesson.evaluation import judge
+from dit_lesson.experiments.judging import AUTOENCODER
 from dit_lesson.figures.assets import packed, packed_weights, unpacked
 from dit_lesson.models import DiT, DiTConfig
 
-AUTOENCODER = "autoencoder-4x4x8-decoder"
 DIT = "digits-dit"
 SIDE, SEEDS = 4, 8  # of a latent, in cells; noises to start from
 PER_CLASS = 360  # all but those on which the book's settings are chosen

@@ -4,7 +4,7 @@
 to the caller.  Signed values have one diverging map, white at zero; digits are ink on paper.
 """
 
-from collections.abc import Container, Sequence
+from collections.abc import Collection, Container, Iterator, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -14,6 +14,8 @@ import numpy as np
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LinearSegmentedColormap
+
+from dit_lesson.validation import require
 
 COLOURS = {
     "shift": "#0072B2",
@@ -28,6 +30,8 @@ WIDTH = 7.5  # inches, the width of a page's text
 SIGNED = LinearSegmentedColormap.from_list("signed", ["#4b3f92", "#ffffff", "#b8860b"])
 INK = LinearSegmentedColormap.from_list("ink", ["#fbfaf6", "#8f8e8b", "#1f2430"])
 SHARES = "Greys"  # numbers that are never negative: white is 0
+DASHES = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)))  # of the lines of one plot
+SHAPES = "o^sDv"  # of the seeds
 
 
 def use_style() -> None:
@@ -289,18 +293,28 @@ def block_stages(
     return figure
 
 
+def styled(things: Collection[Any], *styles: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
+    """Each of the things with styles of its own.
+
+    Raises: ValueError if there are more things than styles: one of them would not be drawn.
+    """
+    most = min(map(len, styles))
+    require(len(things) <= most, f"styled: {len(things)} things to draw, expected at most {most}")
+    return zip(things, *styles, strict=False)
+
+
 def by_depth(curves: dict[str, np.ndarray], titles: Sequence[str]) -> matplotlib.figure.Figure:
     """Draw quantities by depth: for each name an array (seeds, quantities, depth + 1).
 
     A line is the median over the seeds, its band goes from the smallest to the largest.
     """
     figure, axes = drawing(1, len(titles), figsize=(WIDTH, 2.8))
-    dashes = ("-", "--", ":", "-.")
     for place, quantity, title in zip(axes, range(len(titles)), titles, strict=True):
-        for (name, values), dash in zip(curves.items(), dashes, strict=False):
+        for (name, values), dash in styled(curves.items(), DASHES):
             seeds = values[:, quantity]
             depth = np.arange(seeds.shape[1])
-            (line,) = place.plot(depth, np.median(seeds, axis=0), dash, linewidth=2, label=name)
+            middle = np.median(seeds, axis=0)
+            (line,) = place.plot(depth, middle, linestyle=dash, linewidth=2, label=name)
             place.fill_between(
                 depth, seeds.min(axis=0), seeds.max(axis=0), color=line.get_color(), alpha=0.2
             )
@@ -351,11 +365,8 @@ def losses_by_t(
 ) -> matplotlib.figure.Figure:
     """Draw the loss of several models by time, on a logarithmic scale within the limits."""
     figure, axes = drawing(figsize=(WIDTH, 3))
-    dashes = ("-", "--", ":", "-.")
-    for (name, losses), dash, shade in zip(
-        curves.items(), dashes, list(COLOURS.values()), strict=False
-    ):
-        axes.plot(times, losses, dash, marker="o", color=shade, label=name)
+    for (name, losses), dash, shade in styled(curves.items(), DASHES, list(COLOURS.values())):
+        axes.plot(times, losses, linestyle=dash, marker="o", color=shade, label=name)
     axes.set(xlabel="t, the share of noise", ylabel="loss", yscale="log", ylim=limits)
     axes.legend()
     return figure
@@ -373,7 +384,7 @@ def by_steps(
     )
     shades = ("gray", COLOURS["condition"], COLOURS["scale"], "black")
     for place, (title, curves) in zip(axes[0], panels.items(), strict=True):
-        for (name, values), shade in zip(curves.items(), shades, strict=False):
+        for (name, values), shade in styled(curves.items(), shades):
             place.plot(steps, np.median(values, axis=1), color=shade, label=name)
             place.plot(steps, values, ".", color=shade, markersize=4)
         place.set(xscale="log", xticks=steps, xticklabels=steps, xlabel="steps", title=title)
@@ -419,7 +430,7 @@ def runs(values: dict[str, dict[str, Sequence[float]]], ylabel: str) -> matplotl
     figure, axes = drawing(1, len(values), figsize=size, squeeze=False, sharey=True)
     for place, (title, columns) in zip(axes[0], values.items(), strict=True):
         for column, results in enumerate(columns.values()):
-            for result, shape in zip(results, "o^sDv", strict=False):
+            for result, shape in styled(results, SHAPES):
                 place.plot([column], [result], shape, alpha=0.7, color=COLOURS["data"])
         place.set(title=title, xticks=range(len(columns)), xlim=(-0.5, len(columns) - 0.5))
         place.set_xticklabels(columns)

@@ -137,7 +137,7 @@ class RaceFigure(Figure):
             (right, now["differences"], now["gaps"], now["paired"]),
         ):
             for row, (dots, mean) in enumerate(zip(values, means, strict=True)):
-                for dot, shape in zip(dots, "o^sDv", strict=False):
+                for dot, shape in plots.styled(dots, plots.SHAPES):
                     axes.plot(dot, row, shape, color=plots.COLOURS["data"], alpha=0.6)
                 if len(errors):
                     reach = [mean - errors[row], mean + errors[row]]

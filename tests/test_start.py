@@ -70,7 +70,7 @@ def test_the_validation_digits_choose_the_guidance_of_the_gaussian():
 
     def distance(scale):
         velocity = guided(gaussian, asked, start.NULL, scale, interval=start.INTERVAL)
-        painted = decode(sample(velocity, noise, FLOW, 20, predicts="velocity"))
+        painted = decode(sample(velocity, noise, FLOW, start.STEPS, predicts="velocity"))
         return frechet_distance(judge_features(painted), real)
 
     assert min((1.25, 1.5, 1.75, 2.0), key=distance) == start.SCALES["gaussian"]

@@ -20,7 +20,7 @@ NULL = LATENT_DIT.num_classes
 #: The scale of the guidance, chosen on the validation digits; it acts in the middle.
 SCALES = {"random": 1.75, "gaussian": 1.5}
 INTERVAL = (200, 800)
-SAMPLES = 1000
+SAMPLES, STEPS = 1000, 20
 
 
 class GaussianVelocity(nn.Module):
@@ -89,7 +89,7 @@ def start_run(recipe: Recipe, start: str, seed: int) -> dict[str, Any]:
     noise = torch.randn(SAMPLES, *x0.shape[1:], generator=torch.Generator().manual_seed(seed))
     asked = torch.arange(SAMPLES) % NULL
     velocity = guided(model, asked, NULL, SCALES[start], interval=INTERVAL)
-    painted = sample(velocity, noise, FLOW, 20, predicts="velocity")
+    painted = sample(velocity, noise, FLOW, STEPS, predicts="velocity")
     return judged_images(decode(painted), asked) | {"loss": {"before": before, "after": loss()}}
 
 

@@ -13,6 +13,7 @@ from dit_lesson import plots
 from dit_lesson.checkpoints import load_model
 from dit_lesson.counting import dit_ledger, total
 from dit_lesson.diffusion import Straight
+from dit_lesson.experiments import start
 from dit_lesson.experiments.recipes import DIGITS_DIT
 from dit_lesson.figures.assets import packed_weights, unpacked
 from dit_lesson.figures.base import Figure
@@ -26,8 +27,8 @@ from dit_lesson.models import DESIGNS, DiT, DiTConfig
 from dit_lesson.sampling import guided, sample
 from dit_lesson.validation import one_of, require
 
-STEPS, BATCH_SIZE = 1000, 32
-SAMPLING: dict[str, Any] = {"steps": 20, "interval": [200, 800]}
+STEPS, BATCH_SIZE = start.RECIPE.steps, start.RECIPE.batch_size
+SAMPLING: dict[str, Any] = {"steps": start.STEPS, "interval": list(start.INTERVAL)}
 WIDTHS = (64, 32)
 KINDS = ("shift", "scale", "gate")
 
@@ -79,13 +80,13 @@ class TrainingFigure(Figure):
 
     conditioning = traitlets.Enum(tuple(DESIGNS), "adaln-zero")
     predicts = traitlets.Enum(("velocity", "data", "noise"), "velocity")
-    learning_rate = traitlets.Enum((0.001, 0.003, 0.01, 0.03), 0.01)
+    learning_rate = traitlets.Enum((0.001, 0.003, 0.01, 0.03), start.RECIPE.learning_rate)
     embedding_init = traitlets.Enum(("unit", "paper"), "unit")
     modulation = traitlets.Enum(("zero", "random"), "zero")
     hidden_size = traitlets.Enum(WIDTHS, 64)
     seed = traitlets.Int(0, min=0, max=99)
     noise = traitlets.Int(0, min=0, max=99)
-    guidance = traitlets.Float(1.75, min=0, max=4)
+    guidance = traitlets.Float(start.SCALES["random"], min=0, max=4)
     until = traitlets.Int(0, min=0, max=STEPS)
 
     initial = weights()
@@ -115,7 +116,7 @@ class TrainingFigure(Figure):
     @classmethod
     def constants(cls) -> dict[str, Any]:
         """What all runs share."""
-        recipe = {"steps": STEPS, "batchSize": BATCH_SIZE, "emaDecay": 0.995}
+        recipe = {"steps": STEPS, "batchSize": BATCH_SIZE, "emaDecay": start.RECIPE.ema_decay}
         return {"depth": DIGITS_DIT.depth, "recipe": recipe, "sampling": SAMPLING}
 
     @classmethod

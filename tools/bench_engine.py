@@ -1,83 +1,44 @@
 """Times the page's engine beside torch: one training step of the same model, one thread each.
 
-python -m tools.bench_engine [--chromium]
+python -m tools.bench_engine
 
-Milliseconds of processor time, the median of several rounds in turn, since other work on the
-machine stretches the clock but hardly the processor time. A step is all of it: batch, noise,
-forward, backward, clipping, AdamW, moving average. --chromium adds the clock of a worker in
-Chromium on a page from file://, at full speed and slowed down four times.
+The engine runs where a reader's runs, in a worker of Chromium on a page from file://.  A step is
+all of it: batch, noise, forward, backward, clipping, AdamW, moving average.  Engine and torch take
+turns, round by round; the table has the least and the median of the rounds, on the clock.
 """
 
-import argparse
-import base64
-import itertools
-import json
 import statistics
-import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import deno
 import torch
+from playwright.sync_api import Page, sync_playwright
 
 from dit_lesson.figures.assets import unpacked
-from dit_lesson.figures.training_assets import packed_decoder, packed_latents
+from dit_lesson.figures.training_assets import packed_latents
 from dit_lesson.models import DESIGNS, DiT, DiTConfig
 from tools.chromium import CHROMIUM
-from tools.engine_page import CORE, write_page
+from tools.engine_page import write_page
 
-ROUNDS, STEPS, BATCH = 5, 20, 32
+ROUNDS, STEPS, BATCH = 9, 20, 32
+WARM_UP = 60  # the trainer tells its first steps one by one
 SIZES = {
     "d 32, L 4": {"hidden_size": 32, "depth": 4},
     "d 64, L 3": {"hidden_size": 64, "depth": 3},
     "d 96, L 3": {"hidden_size": 96, "depth": 3},
     "d 128, L 4": {"hidden_size": 128, "depth": 4},
 }
-PROGRAM = """
-const request = JSON.parse(await new Response(Deno.stdin.readable).text());
-const { cases, core, data, decoder, rounds, steps } = request;
-import process from "node:process";
-const { Engine } = await import(`${core}/engine.mjs`);
-const { Random } = await import(`${core}/random.mjs`);
-const { readTensors } = await import(`${core}/safetensors.mjs`);
-const { Run } = await import(`${core}/training.mjs`);
-const bytes = (text) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
-const { latents, labels } = readTensors(bytes(data));
-const autoencoder = readTensors(bytes(decoder));
-const milliseconds = (use) => {
-  const before = process.cpuUsage();
-  use();
-  const { user, system } = process.cpuUsage(before);
-  return (user + system) / 1000;
-};
-for (const { config, plain } of cases) {
-  const engine = await Engine.open({ config, autoencoder, plain });
-  engine.model.initialize(new Random(0));
-  const run = new Run(engine.model, { latents: latents.data, labels: labels.data });
-  const repeat = (times, use) => { for (let i = 0; i < times; i += 1) use(); };
-  const digits = (count) => {
-    const noise = new Random(1).normals(count * engine.model.sampleSize);
-    const drawn = [...engine.sample(Array(count).fill(3), noise, { steps: 20 })];
-    engine.pictures(drawn.at(-1).x);
-  };
-  const often = plain ? 1 : steps;
-  repeat(often, () => run.step());
-  repeat(plain ? 1 : 5, () => digits(1));
-  const timed = (use) => Array.from({ length: rounds }, () => milliseconds(use));
-  console.log(JSON.stringify({
-    step: timed(() => repeat(often, () => run.step())).map((all) => all / often),
-    one: timed(() => digits(1)),
-    ten: timed(() => digits(10)),
-  }));
-}
-"""
+CASES = [(size, "adaln-zero") for size in SIZES] + [
+    ("d 64, L 3", design) for design in DESIGNS if design != "adaln-zero"
+]
 
 
-def torch_step(sizes: dict[str, int], design: str) -> float:
-    """Milliseconds of one step of training.py's loop in torch."""
-    torch.set_num_threads(1)
+def torch_step(sizes: dict[str, int], design: str) -> Callable[[], None]:
+    """One step of training.py's loop in torch."""
     config = DiTConfig(
         input_size=4, patch_size=1, in_channels=8, num_heads=4, num_classes=10, learn_sigma=False,
         embedding_init="unit",
@@ -103,111 +64,74 @@ def torch_step(sizes: dict[str, int], design: str) -> float:
             for name, value in model.state_dict().items():
                 average[name].lerp_(value, 0.005)
 
-    for _ in range(STEPS):
-        step()
-    rounds = []
-    for _ in range(ROUNDS):
-        start = time.process_time()
-        for _ in range(STEPS):
-            step()
-        rounds.append((time.process_time() - start) * 1000 / STEPS)
-    return statistics.median(rounds)
+    return step
 
 
-def engine_times(cases: list[dict[str, object]]) -> list[dict[str, float]]:
-    """Medians of a step, and of one and ten digits in 20 guided steps with decoding, under deno."""
-    request = {
-        "cases": cases,
-        "core": CORE.as_uri(),
-        "data": base64.b64encode(packed_latents()).decode(),
-        "decoder": base64.b64encode(packed_decoder()).decode(),
-        "rounds": ROUNDS,
-        "steps": STEPS,
-    }
-    with tempfile.NamedTemporaryFile("w", suffix=".mjs") as program:
-        program.write(PROGRAM)
-        program.flush()
-        command = [deno.find_deno_bin(), "run", "--quiet", "--no-config", "-A", program.name]
-        done = subprocess.run(
-            command, input=json.dumps(request), capture_output=True, text=True, check=False
-        )
-    assert done.returncode == 0, done.stderr
-    return [
-        {name: statistics.median(values) for name, values in json.loads(line).items()}
-        for line in done.stdout.splitlines()
-    ]
-
-
-def page_config(sizes: dict[str, int], design: str) -> dict[str, object]:
-    """The engine's config of a torch model."""
-    return {
+def opened(page: Page, sizes: dict[str, int], design: str, plain: bool = False) -> None:
+    """Give the page's worker an untrained model."""
+    config = {
         "hiddenSize": sizes["hidden_size"], "depth": sizes["depth"], "numHeads": 4,
         "conditioning": design,
     }  # fmt: skip
+    settings = {"config": config, "recipe": {"steps": 10_000, "batchSize": BATCH}, "plain": plain}
+    page.evaluate("(settings) => open(settings)", settings)
 
 
-def in_chromium() -> None:
-    """The clock of a worker on a page from file://, at full speed and slowed four times."""
-    from playwright.sync_api import sync_playwright
+def milliseconds(page: Page, until: int) -> float:
+    """How long the worker takes to this step."""
+    ask = "(until) => ask({ type: 'start', until }, 'done')"
+    return page.evaluate(ask, until)["milliseconds"]
 
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page()
-        address = write_page(Path(folder)).as_uri()
-        for slower, where in ((1, ""), (4, "#page")):  # only a page's own thread can be slowed
-            page.goto("about:blank")
-            page.goto(address + where)
-            page.evaluate("open({ recipe: { steps: 150 } })")
-            session = page.context.new_cdp_session(page)
-            session.send("Emulation.setCPUThrottlingRate", {"rate": slower})
-            page.evaluate("ask({ type: 'start' }, 'done')")
-            told = page.evaluate(
-                "heard.filter(({ type }) => type === 'progress').map(({ at, step }) => [at, step])"
-            )
-            steps = [
-                (later - at) / (next_step - step)
-                for (at, step), (later, next_step) in itertools.pairwise(told)
-            ]
-            page.evaluate("heard.length = 0")
-            digits = {
-                count: min(
-                    page.evaluate(
-                        "(count) => ask({ type: 'sample', id: 0, labels: Array(count).fill(3) },"
-                        " 'sampled')",
-                        count,
-                    )["milliseconds"]
-                    for _ in range(8)
-                )
-                for count in (1, 10)
-            }
-            print(
-                f"Chromium {browser.version}, {slower}x: step {statistics.median(steps):.1f} ms "
-                f"(best {min(steps):.1f}), one digit {digits[1]:.0f} ms, ten {digits[10]:.0f} ms"
-            )
-        browser.close()
+
+def beside_torch(page: Page, sizes: dict[str, int], design: str) -> tuple[list[float], list[float]]:
+    """Milliseconds of a step in each round: of the engine, and of torch."""
+    opened(page, sizes, design)
+    step = torch_step(sizes, design)
+    milliseconds(page, WARM_UP)
+    for _ in range(STEPS):
+        step()
+    engine, theirs = [], []
+    for done in range(ROUNDS):
+        engine.append(milliseconds(page, WARM_UP + (done + 1) * STEPS) / STEPS)
+        start = time.perf_counter()
+        for _ in range(STEPS):
+            step()
+        theirs.append(1000 * (time.perf_counter() - start) / STEPS)
+    return engine, theirs
+
+
+def digits(page: Page, count: int) -> float:
+    """Milliseconds of so many digits in 20 guided steps with decoding, the least of eight times."""
+    ask = "(count) => ask({ type: 'sample', id: 0, labels: Array(count).fill(3) }, 'sampled')"
+    times: list[dict[str, Any]] = [page.evaluate(ask, count) for _ in range(8)]
+    return min(answer["milliseconds"] for answer in times)
 
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--chromium", action="store_true", help="measure in Chromium too")
-    arguments = parser.parse_args()
-    cases = [(name, "adaln-zero") for name in SIZES]
-    cases += [("d 64, L 3", design) for design in DESIGNS if design != "adaln-zero"]
-    page = engine_times(
-        [{"config": page_config(SIZES[name], design), "plain": False} for name, design in cases]
-        + [{"config": page_config(SIZES["d 64, L 3"], "adaln-zero"), "plain": True}]
-    )
-    print("processor milliseconds     engine   torch   one digit  ten digits")
-    for (name, design), times in zip(cases, page, strict=False):
-        ours = f"{times['step']:8.1f} {torch_step(SIZES[name], design):7.1f}"
-        print(f"{name:11} {design:15}{ours} {times['one']:11.1f} {times['ten']:11.1f}")
-    plain = page[-1]
-    print(
-        f"d 64, L 3   in plain JavaScript {plain['step']:.0f} ms, one digit {plain['one']:.0f} ms"
-    )
-    if arguments.chromium:
-        in_chromium()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page()
+        address = write_page(Path(folder)).as_uri()
+        page.goto(address)
+        print(
+            f"Chromium {browser.version}; ms: least, median   engine      torch  1 digit  10 digits"
+        )
+        for name, design in CASES:
+            times = beside_torch(page, SIZES[name], design)
+            cells = "".join(f"{min(t):8.1f} {statistics.median(t):5.1f}" for t in times)
+            print(f"{name:11} {design:15}  {cells} {digits(page, 1):8.0f} {digits(page, 10):9.0f}")
+        opened(page, SIZES["d 64, L 3"], "adaln-zero", plain=True)
+        print(f"d 64, L 3   in plain JavaScript {milliseconds(page, 5) / 5:.0f} ms a step")
+        # only a page's own thread can be slowed
+        page.goto("about:blank")
+        page.goto(f"{address}#page")
+        opened(page, SIZES["d 64, L 3"], "adaln-zero")
+        page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": 4})
+        step = milliseconds(page, WARM_UP) / WARM_UP
+        print(f"slowed down four times: {step:.0f} ms a step, one digit {digits(page, 1):.0f} ms")
+        browser.close()
 
 
 if __name__ == "__main__":

@@ -83,7 +83,7 @@ export class Arena {
   // Room for the panels of products of N columns
   /** @type {(N: number) => void} */
   reserve(N) {
-    const size = DEPTH * (4 + 8 * Math.ceil(N / 8));
+    const size = DEPTH * (16 + 8 * Math.ceil(N / 8));
     if (size <= this.scratchSize) return;
     this.scratch = this.take(size);
     this.scratchSize = size;

@@ -4,18 +4,20 @@ For every chapter, or those named with --only, each visible slider of each figur
 keyboard while the browser's CPU is slowed down fourfold.  Three times are taken of each event:
 what the page's JavaScript computes, what the page does until the frame is painted, and the whole
 time on the clock, which adds the wait for the next frame (up to 16.7 ms at 60 Hz).  The first
-line is a page with one slider and one number, the least that this machine can do.
+line is a page with one slider and one number, the least that this machine can do; the last is a
+page whose worker trains meanwhile, at full speed.
 """
 
 import argparse
 import statistics
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from tools.chromium import CHROMIUM
 
 BOOK = Path(__file__).parents[1] / "_build" / "html"
+REST = 1500  # ms in which a page loads what its figure draws, before anything is moved
 LEAST = """<div class="dit-live"><input type="range"><p></p></div><script>
 const [range] = document.getElementsByTagName("input");
 range.oninput = () => requestAnimationFrame(() => {
@@ -70,6 +72,18 @@ def measure(page: Page, slowdown: float, steps: int) -> dict[str, list[float]]:
     return page.evaluate("() => window.times")
 
 
+def while_training(browser: Browser, steps: int) -> dict[str, list[float]]:
+    """The times on the page of chapter 13 while its run goes on."""
+    page = browser.new_page()
+    page.goto((BOOK / "notebooks" / "13-training.html").as_uri())
+    page.get_by_role("button", name="train it here").click()
+    page.wait_for_timeout(2 * REST)  # the gates are open, the code is warm
+    times = measure(page, 1, steps)
+    assert page.get_by_role("button", name="pause").count(), "the run had ended before"
+    page.close()
+    return times
+
+
 def report(name: str, times: dict[str, list[float]]) -> None:
     """Print the line of one page."""
     if not times["paints"]:
@@ -86,7 +100,7 @@ def main() -> None:
     """Print a line for each chapter."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--slowdown", type=float, default=4)
-    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--only", default="", help="the chapters whose names begin so, such as 09")
     arguments = parser.parse_args()
     with sync_playwright() as playwright:
@@ -96,14 +110,18 @@ def main() -> None:
         print("median and 95th percentile, in ms")
         page = browser.new_page()
         page.set_content(LEAST)
+        page.wait_for_timeout(REST)
         report("one slider, one number", measure(page, arguments.slowdown, arguments.steps))
         page.close()
         for path in sorted((BOOK / "notebooks").glob(arguments.only + "*.html")):
             page = browser.new_page()
             page.goto(path.as_uri())
             page.wait_for_selector(".dit-live")
+            page.locator(".dit-live").first.scroll_into_view_if_needed()
+            page.wait_for_timeout(REST)
             report(path.stem, measure(page, arguments.slowdown, arguments.steps))
             page.close()
+        report("13, while it trains", while_training(browser, arguments.steps))
         browser.close()
 
 

@@ -79,10 +79,10 @@ const ruler = (title, time, ends) =>
       context.fillStyle = palette.text;
       ends.forEach((end, i) => {
         context.textAlign = i ? "right" : "left";
-        context.fillText(`${i}: ${end}`, i ? width - 3 : 3, height - 4);
+        ui.write(context, `${i}: ${end}`, i ? width - 3 : 3, height - 4);
       });
       context.textAlign = "center";
-      context.fillText(value.toFixed(2), width / 2, height - 4);
+      ui.write(context, value.toFixed(2), width / 2, height - 4);
       context.fillStyle = palette.condition;
       context.beginPath();
       context.arc(x, 9, 6, 0, 7);

@@ -64,11 +64,11 @@ function dots({ title, read, ends, zero = false }) {
       [[low, "left"], [high, "right"]].forEach(([value, align]) => {
         if (zero && value === 0) return; // it has its own mark
         context.textAlign = align;
-        context.fillText(ui.format(value, digits), x(value), height - 4);
+        ui.write(context, ui.format(value, digits), x(value), height - 4);
       });
       if (zero) {
         context.textAlign = "center";
-        context.fillText("0", x(0), height - 4);
+        ui.write(context, "0", x(0), height - 4);
         context.fillRect(x(0) - 0.5, 0, 1, height - 16);
       }
       context.textAlign = "right";
@@ -76,7 +76,7 @@ function dots({ title, read, ends, zero = false }) {
         const y = (i + 0.5) * step;
         context.fillStyle = palette.text;
         context.font = `${i === state.rival ? "bold " : ""}12px sans-serif`;
-        context.fillText(state.entrants[state.race][i], LEFT, y + 4);
+        ui.write(context, state.entrants[state.race][i], LEFT, y + 4);
         const bar = (error, colour, thick, up) => {
           context.fillStyle = colour;
           const wide = Math.max(2, x(means[i] + error) - x(means[i] - error));

@@ -96,11 +96,8 @@ function drawSizes(canvas, sizes, { palette }) {
     const top = group * (KINDS.length * tall + gap);
     context.globalAlpha = 1;
     context.fillStyle = palette.text;
-    context.fillText(
-      `${branch === "attn" ? "attn" : "MLP"} ${block}`,
-      0,
-      Math.max(10, top + 2 * tall),
-    );
+    const name = `${branch === "attn" ? "attn" : "MLP"} ${block}`;
+    ui.write(context, name, 0, Math.max(10, top + 2 * tall));
     KINDS.forEach((kind, i) => {
       context.fillStyle = palette[kind];
       sizes[group * KINDS.length + i].forEach((size, step) => {
@@ -111,9 +108,9 @@ function drawSizes(canvas, sizes, { palette }) {
   });
   context.globalAlpha = 1;
   context.fillStyle = palette.text;
-  context.fillText("noise", left, height - 3);
+  ui.write(context, "noise", left, height - 3);
   context.textAlign = "right";
-  context.fillText("data", width, height - 3);
+  ui.write(context, "data", width, height - 3);
 }
 
 const only = (choice) => ({ overrule }) => overrule === choice;

@@ -102,7 +102,7 @@ function writeNames({ context, width, height }, points, names, line) {
       [x - half, x + half].every((end) => Math.abs(y - line(end)) > 7);
     const found = free.find(isOffLine) ?? free[0] ?? places[0];
     taken.push(found);
-    context.fillText(names[i], found.x, found.y + 4);
+    ui.write(context, names[i], found.x, found.y + 4);
   });
 }
 
@@ -126,7 +126,7 @@ function points({ ticks, height, line, names, ...rest }) {
         context.strokeRect(LEFT, down(value), width - LEFT, 0);
         context.globalAlpha = 1;
         context.fillStyle = palette.text;
-        context.fillText(text, 2, down(value) + 4);
+        ui.write(context, text, 2, down(value) + 4);
       }
       context.strokeStyle = palette.text;
       context.lineWidth = 1.5;

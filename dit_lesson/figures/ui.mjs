@@ -14,6 +14,7 @@ export {
   plot,
   prepare,
   spread,
+  write,
 } from "./ui/pictures.mjs";
 export { legend, rows } from "./ui/text.mjs";
 export { lookMenus, patches, patchOfToken, tokenRows } from "./ui/tokens.mjs";

@@ -1,6 +1,6 @@
 // Native controls with labels, each bound to the choice that has its name.  A control, like every
 // part of a figure, is a function of the figure's view that returns its element and its `draw`.
-import { freshId, h, reveal } from "./dom.mjs";
+import { freshId, h, reveal, say } from "./dom.mjs";
 /** @import { Part, When } from "./dom.mjs" */
 
 // A range input whose value stands beside its label and can be typed as well.  `symbol` is the
@@ -33,9 +33,11 @@ export function slider({ label, symbol = "", role = "data", step = 1, when = () 
     const caption = h("label", { for: id, class: `dit-${role}` }, label);
     if (symbol) caption.append(" ", h("i", {}, symbol));
     const element = h("div", { class: "dit-control" }, caption, box, range);
+    let last;
     const draw = (state) => {
       reveal(element, when(state));
-      range.value = state[name];
+      if (state[name] === last) return; // to set a thumb lays it out, also where it stands
+      range.value = last = state[name];
       if (box.ownerDocument.activeElement !== box) box.value = state[name];
     };
     box.addEventListener("blur", () => box.value = range.value);
@@ -64,10 +66,7 @@ export function menu({ label, role = "data", text = String, when = () => true })
     );
     const draw = (state) => {
       reveal(element, when(state));
-      list.forEach((option, i) => {
-        const called = text(values[i], state);
-        if (option.textContent !== called) option.textContent = called;
-      });
+      list.forEach((option, i) => say(option, text(values[i], state)));
       select.value = JSON.stringify(state[name]);
     };
     return { element, draw };

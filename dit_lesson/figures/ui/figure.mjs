@@ -126,7 +126,8 @@ function mount(description, model, el) {
     const state = read();
     told.forEach(([, changes], i) => {
       const holds = Object.entries(changes).every(([name, value]) => same(state[name], value));
-      buttons[i].setAttribute("aria-pressed", String(holds));
+      // to set what is set would cost the page a look at its styles
+      if (buttons[i].ariaPressed !== String(holds)) buttons[i].ariaPressed = String(holds);
     });
   };
   const sentence = status();

@@ -48,6 +48,32 @@ export function prepare(canvas) {
   return { context, width, height };
 }
 
+// A word in the context's colour and alignment, from a picture of it that is kept: to set words
+// anew in each frame takes longer than all else that a plot draws (measured).
+const written = new Map();
+/** @type {(context: any, text: string, x: number, y: number) => void} */
+export function write(context, text, x, y) {
+  const ratio = globalThis.devicePixelRatio || 1;
+  const key = [text, context.fillStyle, context.font, ratio].join();
+  let word = written.get(key);
+  if (!word) {
+    const { width } = context.measureText(text);
+    const picture = h("canvas", { width: Math.ceil((width + 4) * ratio), height: 16 * ratio });
+    const pen = picture.getContext("2d");
+    pen.scale(ratio, ratio);
+    pen.font = context.font;
+    pen.fillStyle = context.fillStyle;
+    pen.fillText(text, 2, 12);
+    word = { picture, width };
+    written.set(key, word);
+  }
+  const { picture, width } = word;
+  const left = x - { left: 0, center: width / 2, right: width }[context.textAlign];
+  const whole = (at) => Math.round(at * ratio) / ratio; // a pixel of the word is one of the screen
+  const size = [picture.width / ratio, picture.height / ratio];
+  context.drawImage(picture, whole(left - 2), whole(y - 12), ...size);
+}
+
 // The map of a canvas at one pixel a cell, to be enlarged; made again when its size changes.
 const maps = new WeakMap();
 function mapOf(canvas, wide, high) {
@@ -231,7 +257,7 @@ export function bars({ limit, signed = true, names = [], colour = () => "data", 
       context.fillStyle = palette.text;
       context.fillRect(0, zero - 0.5, width, 1);
       context.textAlign = "center";
-      names.forEach((name, i) => context.fillText(name, (i + 0.5) * step, height - 3));
+      names.forEach((name, i) => write(context, name, (i + 0.5) * step, height - 3));
     },
   });
 }
@@ -288,12 +314,12 @@ export function plot({ bottom, top, ticks = [], ends = [], at, ...rest }) {
       context.lineWidth = 1;
       context.textAlign = "left";
       for (const [value, text] of ticks) {
-        context.fillText(text, 2, y(value) + 4);
+        write(context, text, 2, y(value) + 4);
         context.strokeRect(left, y(value), width - left - 4, 0);
       }
       ends.forEach((text, i) => {
         context.textAlign = i ? "right" : "left";
-        context.fillText(text, x(i), height - 4);
+        write(context, text, x(i), height - 4);
       });
       for (const { line, dash = [], bold = true } of curves) {
         context.strokeStyle = bold ? palette.text : palette.data;

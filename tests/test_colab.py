@@ -9,6 +9,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import yaml
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
@@ -30,6 +31,35 @@ def test_a_copy_has_one_cell_more_and_is_the_chapter_else(tmp_path):
         first = next(i for i, cell in enumerate(cells) if cell.cell_type == "code")
         assert f'%pip install --quiet "dit-lesson @ {SOURCE}"' in cells.pop(first).source
         assert cells == original
+
+
+def test_the_publishing_workflow_puts_the_copies_on_their_branch(tmp_path):
+    workflow = yaml.safe_load((ROOT / ".github/workflows/publish.yml").read_text(encoding="utf-8"))
+    (script,) = (step["run"] for step in workflow["jobs"]["copies"]["steps"] if "run" in step)
+    github = tmp_path / "github.git"
+    subprocess.run(["git", "init", "--quiet", "--bare", github], check=True)
+    environment = os.environ | {
+        "BOOK_REPOSITORY_URL": "https://github.com/owner/name",
+        "GITHUB_REPOSITORY": "owner/name",
+        "GITHUB_SHA": "0123456",
+        "RUNNER_TEMP": str(tmp_path),
+        "PIP_NO_INDEX": "1",
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+        # what goes to GitHub goes to the folder
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": f"url.{github}.insteadOf",
+        "GIT_CONFIG_VALUE_0": "https://x-access-token:secret@github.com/owner/name",
+    }
+    script = script.replace("${{ github.token }}", "secret")
+    for _ in range(2):  # the second time the branch is there already
+        shutil.rmtree(tmp_path / "copies", ignore_errors=True)
+        subprocess.run(["bash", "-e", "-c", script], cwd=ROOT, env=environment, check=True)
+    asked = ["git", "--git-dir", github, "ls-tree", "-r", "--name-only", "colab"]
+    held = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()
+    assert held == [f"notebooks/{path.name}" for path in sorted(ROOT.glob("notebooks/*.ipynb"))]
+    asked = ["git", "--git-dir", github, "show", f"colab:{held[0]}"]
+    first = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+    assert f"dit-lesson @ {SOURCE}" in first
 
 
 @pytest.fixture(scope="module")

@@ -60,6 +60,11 @@ def test_each_chapter_ends_with_the_question_of_the_next(cards):
 def test_front_page_shows_a_living_figure_without_a_click(browser, site):
     seen = visit(browser, site + FRONT)
     seen.page.locator(".dit-live").first.wait_for()
+    digits = seen.page.locator(".dit-live canvas").first
+    for width, height, share in ((1280, 720, 1), (375, 667, 0)):
+        seen.page.set_viewport_size({"width": width, "height": height})
+        box = digits.bounding_box()
+        assert box["y"] + share * box["height"] < height, (width, box)
     assert (seen.foreign, seen.errors) == ([], [])
     seen.page.context.close()
 

@@ -295,6 +295,22 @@ def test_every_opener_fits_on_a_phones_screen(browser):
     page.context.close()
 
 
+def test_every_opener_leads_to_its_figure(browser):
+    page = visit(browser, (BOOK / CHAPTER).as_uri(), viewport={"width": 1280, "height": 720}).page
+    for name in CHAPTERS:
+        page.goto((BOOK / name).as_uri())
+        page.locator(".dit-live").first.wait_for()
+        page.locator(".bd-article .admonition").first.get_by_text("Go to the figure.").click()
+        page.wait_for_function(
+            """() => {
+              const { top } = document.querySelector(".dit-live").getBoundingClientRect();
+              const bar = document.querySelector(".bd-header-article").getBoundingClientRect();
+              return bar.bottom <= top && top < 200;
+            }"""
+        )
+    page.context.close()
+
+
 def test_an_equation_is_as_large_as_its_screen_allows(chapter):
     widths = """() => [...document.querySelectorAll("mjx-container[display]")].map((equation) => [
       parseFloat(getComputedStyle(equation).fontSize), equation.scrollWidth / equation.clientWidth,

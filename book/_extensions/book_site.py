@@ -160,6 +160,7 @@ def repair_every_page(app: Sphinx) -> None:
         repair(soup)
         sources = {name: source for source, name in app.builder.images.items()}
         lead_to_copies(soup)
+        lead_to_figure(soup)
         typeset(soup, typesetter, context["pathto"]("_static/mathjax", True))
         for picture in soup.select(".cell_output img:not(.dit-figure img)"):
             let_scroll(soup, picture, Path(app.srcdir, sources[Path(picture["src"]).name]))
@@ -177,6 +178,15 @@ def lead_to_copies(soup: BeautifulSoup) -> None:
     """Makes Colab's button open the chapter's copy, which installs the package first."""
     for link in soup.select('a[href^="https://colab.research.google.com/"]'):
         link["href"] = re.sub(r"/blob/[^/]+/", f"/blob/{COPIES}/", str(link["href"]), count=1)
+
+
+def lead_to_figure(soup: BeautifulSoup) -> None:
+    """Ends a chapter's opening box with a way to its figure, which may be many screens below."""
+    box = soup.select_one("h1 + .admonition.note")
+    figure = soup.select_one(".dit-figure[id]")
+    if box and figure:
+        link = soup.new_tag("a", attrs={"href": f"#{figure['id']}"}, string="Go to the figure.")
+        box.find_all("p")[-1].extend([" ", link])
 
 
 def link_figures(soup: BeautifulSoup, pathto: Callable[[str, bool], str], version: str) -> None:

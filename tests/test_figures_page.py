@@ -231,6 +231,15 @@ def test_presets_tell_a_story(shared):
         assert len(told) == buttons.count() and "" not in told
 
 
+def test_one_preset_at_a_time_is_in_force(shared):
+    """What a preset says of the figure would be wrong if another one's changes stayed."""
+    for figure in figures_of(shared):
+        for button in figure.locator(".dit-presets button").all():
+            button.click()
+            shared.evaluate(TWO_FRAMES)
+            expect(figure.locator('.dit-presets [aria-pressed="true"]')).to_have_count(1)
+
+
 def test_every_colour_has_a_scale(shared):
     """Where a map shows numbers as colours, a bar says which."""
     for figure in figures_of(shared):

@@ -3,9 +3,10 @@
 import multiprocessing
 import os
 import random
+import re
 import signal
 import time
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from torch import nn
 from dit_lesson.checkpoints import load_state
 from dit_lesson.data import shift_images
 from dit_lesson.models import DiT, DiTConfig
-from dit_lesson.training import Recipe, Run, train
+from dit_lesson.training import Recipe, Run, _Share, train
 
 X = torch.randn(64, 3, generator=torch.Generator().manual_seed(0))
 Y = X @ torch.tensor([[1.0], [-2.0], [0.5]])
@@ -123,9 +124,36 @@ def test_the_rate_rises_for_a_tenth_of_the_steps_and_ends_near_one_percent():
 def test_silent_unless_asked(capfd):
     fit(steps=3)
     assert capfd.readouterr() == ("", "")
-    fit(steps=60, progress=True)
+    noise_run().complete()
+    assert capfd.readouterr() == ("", "")
+    _, losses = fit(steps=60, progress=True)
     shown = capfd.readouterr().err
-    assert "60/60" in shown and "loss=" in shown
+    assert "60/60" in shown
+    # of the last fifty steps, at every fiftieth
+    assert re.findall(r"loss=([\w.]+)", shown)[-1] == f"{losses[:50].mean():.4f}"
+
+
+def test_a_recipe_does_not_change_under_its_run():
+    with pytest.raises(FrozenInstanceError):
+        RECIPE.steps = 1
+
+
+def test_a_process_keeps_its_share_of_draws_from_a_generator_alone(monkeypatch):
+    monkeypatch.setattr(dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(dist, "get_world_size", lambda: 2)
+    monkeypatch.setattr(dist, "get_rank", lambda: 1)
+
+    def seeded():
+        return torch.Generator().manual_seed(0)
+
+    whole, order = torch.rand(8, 3, generator=seeded()), torch.randperm(4, generator=seeded())
+    torch.manual_seed(0)
+    own = torch.rand(4)
+    with _Share(4):
+        assert torch.equal(torch.rand(4, 3, generator=seeded()), whole[4:])
+        assert torch.equal(torch.randperm(4, generator=seeded()), order)
+        torch.manual_seed(0)
+        assert torch.equal(torch.rand(4), own)
 
 
 def test_a_snapshot_is_what_finish_would_leave_and_changes_nothing():
@@ -397,6 +425,7 @@ def test_two_processes_make_the_weights_of_one_also_when_killed_and_resumed(tmp_
         (lambda: fit(learning_rate=0.0), "Recipe: learning_rate is 0.0"),
         (lambda: fit(weight_decay=-1.0), "Recipe: weight_decay is -1.0"),
         (lambda: fit(ema_decay=1.0), "Recipe: ema_decay is 1.0"),
+        (lambda: fit(ema_decay=0.0), "Recipe: ema_decay is 0.0"),
         (lambda: fit(data=(X * torch.nan, Y)), "train: loss is nan at step 0"),
     ],
 )

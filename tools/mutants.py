@@ -35,9 +35,25 @@ SURVIVORS = {
     ),
     "training: with _Share(len(batch[0])) if self.parallel is not self.model else "
     "nullcontext():: 0 -> 1": "all tensors of a batch have one length",
-    'training: if self.losses.device.type == "cpu" or n % LOOK == 0:: 0 -> 1': (
-        "only on an accelerator, which no test has, the loss is looked at now and then"
+    **{
+        'training: if self.losses.device.type == "cpu" or n % LOOK == 0:: ' + change: (
+            "only on an accelerator, which no test has, the loss is looked at now and then"
+        )
+        for change in (
+            "0 -> 1",
+            "n % LOOK == 0 -> n % LOOK != 0",
+            "n % LOOK -> n * LOOK",
+        )
+    },
+    "training: self.check(n + 1): 1 -> 2": "the next loss is still 0, which is finite",
+    "training: n, decay = self.steps_done, self.recipe.ema_decay or 0.0: 0.0 -> 1.0": (
+        "only a run that has a decay calls it"
     ),
+    "training: self.average.n_averaged.fill_(1)  # the random start counts; 0 would overwrite "
+    "it: 1 -> 2": "any number but 0 keeps the start",
+    "training: self.order = torch.arange(0, device=device): 0 -> 1": "the first step draws it",
+    'training: bar.set_postfix(loss=f"{recent.mean().item():.4f}", refresh=False): '
+    "False -> True": "the bar shows the same loss a moment earlier",
     "checkpoints: neighbour.unlink(missing_ok=True): True -> False": (
         "if the neighbour could not be made, its removal fails with the same error"
     ),

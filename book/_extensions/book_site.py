@@ -48,6 +48,8 @@ SMALLEST_TEXT = 12  # px, on a phone
 #: The branch to which the publishing workflow pushes what `tools/colab.py` makes.
 COPIES = "colab"
 UNUSED_OUTPUT = ("**/*.map", "scripts/fontawesome.*", "vendor", "*macros.html", "locales")
+#: A line of a printed table: words or numbers with two spaces or more between them.
+COLUMNS = re.compile(r"^.*\S {2,}\S.*$", re.MULTILINE)
 WORD = re.compile(r"[\w-]+")
 CLASS = re.compile(r"\.(-?[A-Za-z_](?:[\w-]|\\.)*)")
 SELECTOR_COMMA = re.compile(r",(?![^(\[]*[)\]])")
@@ -164,6 +166,9 @@ def repair_every_page(app: Sphinx) -> None:
         typeset(soup, typesetter, context["pathto"]("_static/mathjax", True))
         for picture in soup.select(".cell_output img:not(.dit-figure img)"):
             let_scroll(soup, picture, Path(app.srcdir, sources[Path(picture["src"]).name]))
+        for text in soup.select(".cell_output .output.stream pre"):
+            if len(COLUMNS.findall(text.get_text())) > 1:
+                text.parent["class"] = [*text.parent.get("class", []), "columns"]
         link_figures(soup, context["pathto"], app.config.book_site_version)
         for picture in soup.select(".chapter-card img"):
             picture["loading"] = "lazy"

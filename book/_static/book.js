@@ -21,6 +21,29 @@ new ResizeObserver(mark).observe(document.body);
 // A page on the disk may not read its neighbours, so search shows titles without excerpts.
 if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
 
+// An excerpt is of the chapter, not of the buttons around it: Sphinx looks for the role "main".
+addEventListener("DOMContentLoaded", () => {
+  if (typeof Search === "undefined") return;
+  const textOf = Search.htmlToText;
+  Search.htmlToText = (page, anchor) =>
+    textOf(
+      page.replace(' role="main"', "").replace("<article", '<article role="main"'),
+      anchor,
+    );
+});
+
+// While a figure, which is wider than the text, passes under the bar at the top, the bar is as wide.
+const bar = document.querySelector(".bd-header-article");
+const passing = new Set();
+const atTop = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) {
+    if (isIntersecting) passing.add(target);
+    else passing.delete(target);
+  }
+  bar.classList.toggle("over-figure", passing.size > 0);
+}, { rootMargin: "0px 0px -90% 0px" });
+for (const figure of document.querySelectorAll(".dit-figure")) atTop.observe(figure);
+
 // Paper shows what a page folds away.
 addEventListener("beforeprint", () => {
   for (const block of document.querySelectorAll("details:not([open])")) {

@@ -145,9 +145,7 @@ export default ui.figure({
     schedule: ui.menu({
       label: "schedule",
       text: (name) =>
-        ({ full: "1000 steps", short: "100 steps, not rescaled", rescaled: "100 steps, rescaled" })[
-          name
-        ],
+        ({ full: "1000 steps", short: "100, not rescaled", rescaled: "100, rescaled" })[name],
     }),
     target: ui.menu({
       label: "asked for",

@@ -128,10 +128,10 @@ export default ui.figure({
       label: "embedding",
       text: (kind) =>
         ({
-          "column first": "2-D, column first (DiT)",
-          "row first": "2-D, row first",
+          "column first": "column first (DiT)",
+          "row first": "row first",
           "1-D": "1-D, token number",
-          bug: "2-D, down columns (bug)",
+          bug: "bug: down columns",
         })[kind],
     }),
     row: ui.slider({ label: "row", symbol: "y" }),

@@ -57,7 +57,7 @@ function dots({ title, read, ends, zero = false }) {
       const { means, errors, faint = [] } = read(now);
       const { context, width, height } = ui.prepare(canvas);
       const [low, high] = ends(state);
-      const x = (value) => LEFT + 8 + ((value - low) / (high - low)) * (width - LEFT - 16);
+      const x = (value) => LEFT + 14 + ((value - low) / (high - low)) * (width - LEFT - 24);
       const step = (height - 16) / rows.length;
       context.fillStyle = palette.data;
       const digits = places(state.measure);
@@ -68,7 +68,8 @@ function dots({ title, read, ends, zero = false }) {
       });
       if (zero) {
         context.textAlign = "center";
-        ui.write(context, "0", x(0), height - 4);
+        const alone = [low, high].every((end) => end === 0 || Math.abs(x(end) - x(0)) > 50);
+        if (alone) ui.write(context, "0", x(0), height - 4);
         context.fillRect(x(0) - 0.5, 0, 1, height - 16);
       }
       context.textAlign = "right";

@@ -70,14 +70,13 @@ const place = (part, role = "text") =>
     when: (state) => part in shapes(state),
   });
 
-// How the condition comes in where no layer modulates
-const entry = (text, design) =>
-  ui.node({
-    text,
-    role: "condition",
-    round: false,
-    when: ({ conditioning }) => conditioning === design,
-  });
+// How the condition comes in where no layer modulates, at the top or in the middle of its place
+const entry = (text, design, side) => (view) => {
+  const when = ({ conditioning }) => conditioning === design;
+  const part = ui.node({ text, role: "condition", round: false, when })(view);
+  part.element.style.alignSelf = side;
+  return part;
+};
 
 function told(text) {
   return () => {
@@ -131,8 +130,8 @@ export default ui.figure({
     time: place("time", "condition"),
     label: place("label", "condition"),
     modulation: place("modulation", "scale"),
-    appended: entry("two more\ntokens", "in-context"),
-    looked_up: entry("two rows to\nlook up", "cross-attention"),
+    appended: entry("two more\ntokens", "in-context", "start"),
+    looked_up: entry("two rows to\nlook up", "cross-attention", "center"),
     detail: told(detail),
     costs: ui.rows({
       title: ({ size, patch_size: p, conditioning }) => `of DiT-${size}/${p}, ${conditioning}`,

@@ -35,7 +35,7 @@ def test_the_page_shows_what_python_computes(open_page):
     figure = live_figures(open_page("08-cross-attention"))[0]
     for button, traits in (
         ("almost noise", {"t": 950}),
-        ("a wrong name", {"t": 950, "name": "three"}),
+        ("a wrong name", {"name": "three"}),
         ("reset", {}),
     ):
         figure.get_by_role("button", name=button).click()

@@ -49,7 +49,7 @@ def test_the_page_shows_what_python_computes(open_page):
     figure = live_figures(open_page("07-in-context-conditioning"))[0]
     for button, traits in (
         ("almost noise", {"t": 950}),
-        ("a wrong class", {"t": 950, "y": 3}),
+        ("a wrong class", {"y": 3}),
         ("reset", {}),
     ):
         figure.get_by_role("button", name=button).click()

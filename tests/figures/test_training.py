@@ -160,7 +160,8 @@ def test_at_rest_it_says_how_many_digits_the_judge_reads_as_asked(training):
 
     def right(sheet):
         """By the table; the marks, light where it is right, are the same."""
-        read = [both[sheet] for both in tables(training)[1].values()]
+        (sheets,) = (rows for rows in tables(training) if "0" in rows)
+        read = [both[sheet] for both in sheets.values()]
         right = [digit == asked for asked, digit in enumerate(read)]
         assert training.locator("canvas.dit-ten").nth(sheet).evaluate(MARKS) == right
         return sum(right)

@@ -80,18 +80,21 @@ function table({ caption, columns, rows, places = 2 }) {
   return h(
     "table",
     {},
-    h("caption", {}, caption),
+    h("caption", {}, h("span", {}, caption)),
     h("thead", {}, h("tr", {}, ...head)),
     h("tbody", {}, ...body),
   );
 }
+
+const hasRows = ({ rows }) => rows.length > 0; // a run that has not begun has none
 
 // A folded box with the numbers, filled only while it is open; `read` gives one table or several.
 export function numbers(read) {
   const title = "The numbers";
   const box = h("div", { class: "dit-table", tabindex: "0", role: "region", "aria-label": title });
   const element = h("details", { class: "dit-numbers" }, h("summary", {}, title), box);
-  const draw = () => element.open && box.replaceChildren(...[read()].flat().map(table));
+  const draw = () =>
+    element.open && box.replaceChildren(...[read()].flat().filter(hasRows).map(table));
   element.addEventListener("toggle", draw);
   return { element, draw };
 }

@@ -35,7 +35,8 @@ const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 // `wires` joins parts.
 // `controls`: the controls beside the stage.
 // `takes`: what a kernel may hand to the figure besides the choices; no control sets it.
-// `presets`: [text, changes, sentence], told in order; "reset" follows, with `opening`.
+// `presets`: [text, changes, sentence], told in order; what a preset does not change and another
+// does is as at first. "reset" follows, with `opening`.
 // `folded`: the controls, by name, that are seldom used: they stand behind a line that opens.
 // `live({ files, write, show })`: for what takes time, such as a training run. It is called when all
 // files are there (the assets' bytes, and `worker`, the program of the worker), and returns
@@ -111,23 +112,49 @@ function mount(description, model, el) {
   }
 
   const story = h("p", { class: "dit-story", role: "status" }, description.opening ?? "");
-  const tell = ([text, changes, sentence = ""]) =>
+  // a preset takes back what others have changed, so that its sentence says what is seen
+  const turned = new Set(presets.flatMap(([, changes]) => Object.keys(changes)));
+  const first = Object.fromEntries([...turned].map((name) => [name, given.start[name]]));
+  const told = [
+    ...presets.map(([text, changes, sentence]) => [text, { ...first, ...changes }, sentence]),
+    ["reset", given.start, description.opening],
+  ];
+  const buttons = told.map(([text, changes], i) =>
     h("button", {
       type: "button",
       onclick() {
         write(changes);
-        say(story, sentence);
+        tell(i);
         mark();
       },
-    }, text);
-  const told = [...presets, ["reset", given.start, description.opening]];
-  const buttons = told.map(tell);
+    }, text)
+  );
+  let inForce = told.length - 1;
+  const tell = (i) => {
+    inForce = i;
+    say(story, told[i][2] ?? "");
+  };
+  // Room for the longest of the sentences: the pictures stay where they are from one to the next
+  const keepRoom = () => {
+    const probe = h("p", { class: "dit-story dit-probe", "aria-hidden": "true" });
+    story.after(probe);
+    const heights = told.map(([, , sentence = ""]) => {
+      say(probe, sentence);
+      return probe.offsetHeight;
+    });
+    probe.remove();
+    story.style.minHeight = `${Math.max(...heights)}px`;
+  };
   const mark = () => {
     const state = read();
-    told.forEach(([, changes], i) => {
-      const holds = Object.entries(changes).every(([name, value]) => same(state[name], value));
+    const holds = ([, changes]) =>
+      Object.entries(changes).every(([name, value]) => same(state[name], value));
+    const found = holds(told[inForce]) ? inForce : told.findIndex(holds);
+    if (found >= 0 && found !== inForce) tell(found);
+    buttons.forEach((button, i) => {
+      const pressed = String(i === found);
       // to set what is set would cost the page a look at its styles
-      if (buttons[i].ariaPressed !== String(holds)) buttons[i].ariaPressed = String(holds);
+      if (button.ariaPressed !== pressed) button.ariaPressed = pressed;
     });
   };
   const sentence = status();
@@ -171,6 +198,7 @@ function mount(description, model, el) {
   let shown = {};
   let work;
   let last;
+  let present = "";
   let resized = true;
   const draw = () => {
     const state = read();
@@ -183,7 +211,10 @@ function mount(description, model, el) {
     if (work) el.setAttribute("aria-busy", String(Boolean(now.busy)));
     palette ??= readPalette(el);
     for (const part of every) part.draw(state, now, palette);
-    if (resized) lines.measure();
+    const seen = every.map(({ element }) => Number(element.hidden)).join("");
+    if (resized || seen !== present) lines.measure();
+    if (resized) keepRoom();
+    present = seen;
     resized = false;
     lines.draw(state, now);
     mark();

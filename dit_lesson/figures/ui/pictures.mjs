@@ -306,7 +306,7 @@ export function plot({ bottom, top, ticks = [], ends = [], at, ...rest }) {
     marks: (state, now) => [at?.(now, state)],
     draw(canvas, curves, { state, now, palette }) {
       const { context, width, height } = prepare(canvas);
-      const [left, low] = [ticks.length ? 40 : 1, height - (ends.length ? 18 : 2)];
+      const [left, low] = [ticks.length ? 40 : 1, height - (ends.length ? 18 : 8)];
       const x = (share) => left + share * (width - left - 4);
       const y = (value) => low - ((value - bottom) / (top - bottom)) * (low - 6);
       context.fillStyle = palette.text;

@@ -125,6 +125,7 @@ def test_silent_unless_asked(capfd):
     fit(steps=3)
     assert capfd.readouterr() == ("", "")
     noise_run().complete()
+    list(noise_run().walk())
     assert capfd.readouterr() == ("", "")
     _, losses = fit(steps=60, progress=True)
     shown = capfd.readouterr().err

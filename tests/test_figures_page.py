@@ -218,9 +218,12 @@ def test_seldom_used_controls_are_folded_and_reached_by_keyboard(shared):
 
 
 def test_presets_tell_a_story(shared):
-    """Each preset says a sentence of its own, and shows that it is the one in force."""
+    """Each preset says a sentence of its own, shows that it is in force, and moves no picture."""
+    below = "e => Math.round(e.offsetTop)"
     for figure in figures_of(shared):
         told = set()
+        stage = figure.locator(".dit-stage")
+        place = stage.evaluate(below)
         buttons = figure.locator(".dit-presets button")
         assert 3 <= buttons.count() <= 7
         for button in buttons.all():
@@ -228,6 +231,7 @@ def test_presets_tell_a_story(shared):
             shared.evaluate(TWO_FRAMES)
             assert button.get_attribute("aria-pressed") == "true"
             told.add(figure.locator(".dit-story").inner_text())
+            assert stage.evaluate(below) == place
         assert len(told) == buttons.count() and "" not in told
 
 

@@ -47,3 +47,14 @@ def test_colab_opens_the_copies_that_the_workflow_pushes():
     assert [a["href"] for a in soup.select("a")] == [link.format(book_site.COPIES), "/blob/main/"]
     workflow = (ROOT / ".github" / "workflows" / "publish.yml").read_text()
     assert f"git init --quiet -b {book_site.COPIES}" in workflow
+
+
+def test_a_printed_table_is_told_from_printed_sentences():
+    def marked(text):
+        page = f'<div class="cell_output"><div class="output stream"><div><pre>{text}</pre></div>'
+        soup = BeautifulSoup(page, "html.parser")
+        book_site.mark_columns(soup)
+        return bool(soup.select(".columns pre"))
+
+    assert marked("rate   loss\n0.01   0.50\n")
+    assert not marked("The shift is right.\nIt moves  each mean, in every row alike.\n")

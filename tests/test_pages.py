@@ -311,6 +311,16 @@ def test_every_opener_leads_to_its_figure(browser):
     page.context.close()
 
 
+def test_a_figure_passes_under_the_bar_and_not_beside_it(chapter):
+    figure = chapter.locator(".dit-live").first
+    figure.wait_for()
+    covered = "([x, y]) => !document.elementFromPoint(x, y).closest('.dit-live')"
+    beside = [figure.bounding_box()["width"] + figure.bounding_box()["x"] - 20, 20]
+    figure.evaluate("e => scrollBy(0, e.getBoundingClientRect().top + 200)")
+    chapter.wait_for_function(covered, arg=beside)
+    assert chapter.evaluate(covered, [beside[0], 200]) is False
+
+
 def test_an_equation_is_as_large_as_its_screen_allows(chapter):
     widths = """() => [...document.querySelectorAll("mjx-container[display]")].map((equation) => [
       parseFloat(getComputedStyle(equation).fontSize), equation.scrollWidth / equation.clientWidth,
@@ -325,12 +335,16 @@ def test_an_equation_is_as_large_as_its_screen_allows(chapter):
 
 
 def test_search_finds_a_word_of_a_chapter(chapter, site):
+    title = chapter.locator("article h1").evaluate("e => e.firstChild.textContent")
     chapter.keyboard.press("Control+k")
     chapter.locator("#pst-search-dialog input").fill("modulate")
     chapter.keyboard.press("Enter")
     chapter.wait_for_url("**/search.html?q=modulate")
     chapter.locator("#search-results li a").first.wait_for()
     links = [link.get_attribute("href") for link in chapter.locator("#search-results li a").all()]
+    # what excerpts are cut from: the chapter, without the buttons above it
+    read = "async (page) => Search.htmlToText(await (await fetch(page)).text()).trim()"
+    assert chapter.evaluate(read, site + CHAPTER).startswith(title)
     assert any(Path(CHAPTER).name in link for link in links)
 
 

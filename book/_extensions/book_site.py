@@ -166,9 +166,7 @@ def repair_every_page(app: Sphinx) -> None:
         typeset(soup, typesetter, context["pathto"]("_static/mathjax", True))
         for picture in soup.select(".cell_output img:not(.dit-figure img)"):
             let_scroll(soup, picture, Path(app.srcdir, sources[Path(picture["src"]).name]))
-        for text in soup.select(".cell_output .output.stream pre"):
-            if len(COLUMNS.findall(text.get_text())) > 1:
-                text.parent["class"] = [*text.parent.get("class", []), "columns"]
+        mark_columns(soup)
         link_figures(soup, context["pathto"], app.config.book_site_version)
         for picture in soup.select(".chapter-card img"):
             picture["loading"] = "lazy"
@@ -192,6 +190,13 @@ def lead_to_figure(soup: BeautifulSoup) -> None:
     if box and figure:
         link = soup.new_tag("a", attrs={"href": f"#{figure['id']}"}, string="Go to the figure.")
         box.find_all("p")[-1].extend([" ", link])
+
+
+def mark_columns(soup: BeautifulSoup) -> None:
+    """Tells printed tables from printed sentences: book.css wraps these and lets those scroll."""
+    for text in soup.select(".cell_output .output.stream pre"):
+        if len(COLUMNS.findall(text.get_text())) > 1:
+            text.parent["class"] = [*text.parent.get("class", []), "columns"]
 
 
 def link_figures(soup: BeautifulSoup, pathto: Callable[[str, bool], str], version: str) -> None:

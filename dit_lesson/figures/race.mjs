@@ -68,8 +68,8 @@ function dots({ title, read, ends, zero = false }) {
       });
       if (zero) {
         context.textAlign = "center";
-        const alone = [low, high].every((end) => end === 0 || Math.abs(x(end) - x(0)) > 50);
-        if (alone) ui.write(context, "0", x(0), height - 4);
+        const isFar = (end) => end === 0 || Math.abs(x(end) - x(0)) > 50;
+        if ([low, high].every(isFar)) ui.write(context, "0", x(0), height - 4);
         context.fillRect(x(0) - 0.5, 0, 1, height - 16);
       }
       context.textAlign = "right";

@@ -86,7 +86,7 @@ function table({ caption, columns, rows, places = 2 }) {
   );
 }
 
-const hasRows = ({ rows }) => rows.length > 0; // a run that has not begun has none
+const hasRows = ({ rows }) => rows.length > 0; // some have nothing to tell at first
 
 // A folded box with the numbers, filled only while it is open; `read` gives one table or several.
 export function numbers(read) {

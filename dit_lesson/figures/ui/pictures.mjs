@@ -58,7 +58,8 @@ export function write(context, text, x, y) {
   let word = written.get(key);
   if (!word) {
     const { width } = context.measureText(text);
-    const picture = h("canvas", { width: Math.ceil((width + 4) * ratio), height: 16 * ratio });
+    const [wide, high] = [width + 4, 16].map((size) => Math.ceil(size * ratio));
+    const picture = h("canvas", { width: wide, height: high });
     const pen = picture.getContext("2d");
     pen.scale(ratio, ratio);
     pen.font = context.font;

@@ -63,6 +63,18 @@ HIDDEN = f"""([root, control, changed]) => {{
   return best;
 }}"""
 
+# What has the focus, if nothing of it is to be seen; "" if some is, null if it is not the figure's.
+COVERED = """(root) => {
+  const focused = document.activeElement;
+  if (!root.contains(focused)) return null;
+  const { left, top, width, height } = focused.getBoundingClientRect();
+  const parts = [0.1, 0.3, 0.5, 0.7, 0.9];
+  const on = (x, y) => document.elementFromPoint(left + x * width, top + y * height);
+  const own = (e) => focused.contains(e) || [...focused.labels ?? []].some((l) => l.contains(e));
+  const free = parts.some((x) => parts.some((y) => own(on(x, y))));
+  return free ? "" : focused.id || focused.ariaLabel || focused.textContent || focused.className;
+}"""
+
 
 def nudge(slider):
     """One step by keyboard, away from the end of the range."""
@@ -356,6 +368,20 @@ def test_touch_moves_a_control(phone):
     box = control.bounding_box()
     place = box["x"] + 0.9 * box["width"], box["y"] + box["height"] / 2
     check_change(figure, lambda: phone.touchscreen.tap(*place), "a touch")
+
+
+def test_what_is_focused_is_not_covered(phone):
+    """By the controls at the edge of the screen, while Tab goes through a figure (WCAG 2.4.11)."""
+    for figure in figures_of(phone):
+        reset(figure)
+        figure.evaluate("e => e.scrollIntoView({ block: 'end', behavior: 'instant' })")
+        each_visible(figure, "button, input, select")[0].focus()
+        covered = []
+        while (name := figure.evaluate(COVERED)) is not None:
+            covered.append(name)
+            phone.keyboard.press("Tab")
+        assert len(covered) > 5
+        assert not [name for name in covered if name]
 
 
 def test_cause_and_effect_in_one_look_on_a_phone(phone):

@@ -171,13 +171,16 @@ function mount(description, model, el) {
     const more = h("div", { class: "dit-group" }, ...elements(folded));
     box.push(h("details", { class: "dit-fold" }, h("summary", {}, "more controls"), more));
   }
+  const panel = h(
+    "div",
+    { class: box.length > 6 ? "dit-controls dit-many" : "dit-controls" },
+    ...box,
+  );
   el.append(
     h("div", { class: "dit-presets", role: "group", "aria-label": "presets" }, ...buttons),
     story,
     stage,
-    ...(box.length
-      ? [h("div", { class: box.length > 6 ? "dit-controls dit-many" : "dit-controls" }, ...box)]
-      : []),
+    ...(box.length ? [panel] : []),
     waiting,
     ...(description.note ? [h("p", { class: "dit-note" }, description.note)] : []),
     ...(details ? [details.element] : []),
@@ -213,7 +216,11 @@ function mount(description, model, el) {
     for (const part of every) part.draw(state, now, palette);
     const seen = every.map(({ element }) => Number(element.hidden)).join("");
     if (resized || seen !== present) lines.measure();
-    if (resized) keepRoom();
+    if (resized) {
+      keepRoom();
+      // on a phone they stay at the edge of the screen: what is focused above them keeps clear
+      el.style.setProperty("--dit-edge", `${panel.offsetHeight}px`);
+    }
     present = seen;
     resized = false;
     lines.draw(state, now);

@@ -109,7 +109,7 @@ def press(figure, slider):
     """Moves a slider by keyboard and then types a number beside it."""
     name = label(slider)
     check_change(figure, lambda: nudge(slider), name)
-    box = slider.locator("xpath=preceding-sibling::input")
+    box = slider.locator("xpath=../..//input[@type='text']")
     number, step = float(box.input_value()), float(slider.get_attribute("step"))
     further = number + step <= float(slider.get_attribute("max"))
     typed = f"{number + step if further else number - step:.6g}"

@@ -32,7 +32,9 @@ export function slider({ label, symbol = "", role = "data", step = 1, when = () 
     box.addEventListener("focus", () => box.select());
     const caption = h("label", { for: id, class: `dit-${role}` }, label);
     if (symbol) caption.append(" ", h("i", {}, symbol));
-    const element = h("div", { class: "dit-control" }, caption, box, range);
+    // each stands in a box of its own, so that its new value is laid out there and nowhere else
+    const alone = (input) => h("span", { class: "dit-alone" }, input);
+    const element = h("div", { class: "dit-control" }, caption, alone(box), alone(range));
     let last;
     const draw = (state) => {
       reveal(element, when(state));

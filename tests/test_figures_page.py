@@ -4,6 +4,7 @@ Every figure on every chapter is found on the page; what one figure alone promis
 tests/figures/.
 """
 
+import json
 import re
 
 import pytest
@@ -328,6 +329,28 @@ def test_every_control_changes_what_is_drawn(shared):
             check_change(figure, button.click, button.inner_text())
         for folded in each_visible(figure, "summary"):
             check_change(figure, folded.click, folded.inner_text())
+
+
+def test_a_step_of_a_slider_does_not_lay_out_the_page(open_page):
+    """The slider, its number, its valve and the lines are laid out, each alone."""
+    page = open_page("10-adaln-zero")
+    (figure,) = live_figures(page)
+    # the sentence may take another line, but only after the last step
+    page.add_style_tag(content=".dit-waiting { display: none }")
+    sliders = each_visible(figure, "input[type=range]")
+
+    def move_each():
+        for slider in sliders:
+            nudge(slider)
+            page.evaluate(TWO_FRAMES)
+
+    move_each()  # the first step leaves the preset: its button changes
+    page.context.browser.start_tracing(page=page, categories=["devtools.timeline"])
+    move_each()
+    events = json.loads(page.context.browser.stop_tracing())["traceEvents"]
+    layouts = [event["args"]["endData"] for event in events if event["name"] == "Layout"]
+    laid_out = {root["nodeName"].split()[0] for end in layouts for root in end["layoutRoots"]}
+    assert laid_out == {"INPUT", "svg"}
 
 
 # --- on a phone -----------------------------------------------------------------------------

@@ -34,7 +34,7 @@ export function valve({ share }) {
     const flow = svg("path", { class: "dit-flow", d: "M -24 0 H 24" });
     const picture = svg("svg", { viewBox: "-24 -14 48 28", class: "dit-valve" }, flow, flap);
     picture.setAttribute("aria-hidden", "true");
-    const element = h("div", { class: "dit-joint" }, picture);
+    const element = h("div", {}, picture);
     let last = NaN;
     const draw = (state) => {
       const open = share(state);
@@ -82,7 +82,7 @@ function route(a, b) {
 // `bare` has no arrow, `only` names the layout that has the line.  `measure` finds the parts' places again, `draw` follows the state.
 /** @type {(stage: any, wires: any[][], parts: any) => any} */
 export function wiring(stage, wires, parts) {
-  const picture = svg("svg", { class: "dit-wires", "aria-hidden": "true" });
+  const picture = svg("svg", { "aria-hidden": "true" });
   const lines = wires.map(([from, to, { role = "data", flow, bare, only } = {}]) => {
     const line = svg("path", { class: `dit-wire dit-wire-${role}` });
     const head = svg("path", { class: `dit-head dit-wire-${role}` });
@@ -90,7 +90,7 @@ export function wiring(stage, wires, parts) {
     return { from, to, flow, bare, only, line, head };
   });
   return {
-    element: picture,
+    element: h("div", { class: "dit-wires" }, picture),
     measure() {
       const home = stage.getBoundingClientRect();
       const layout = getComputedStyle(stage).getPropertyValue("--dit-layout").trim();

@@ -117,7 +117,7 @@ export default ui.figure({
   controls: {
     mode: ui.menu({
       label: "set by",
-      text: (mode) => ({ direct: "your hand", condition: "a condition: t, class" })[mode],
+      text: (mode) => ({ direct: "your hand", condition: "a condition" })[mode],
     }),
     feature: ui.menu({
       label: "acts on",

@@ -149,8 +149,7 @@ export default ui.figure({
     }),
     target: ui.menu({
       label: "asked for",
-      text: (name) =>
-        ({ noise: "the noise ε", data: "the data x₀", velocity: "the velocity ε − x₀" })[name],
+      text: (name) => ({ noise: "noise ε", data: "data x₀", velocity: "velocity ε − x₀" })[name],
     }),
     digit: ui.menu({ label: "digit" }),
   },

@@ -120,11 +120,7 @@ const cost = (title, read, words) =>
       })),
   });
 
-const order = (label) =>
-  ui.menu({
-    label,
-    text: (name) => ({ "p,p,C": "p, p, C (tokens)", "C,p,p": "C, p, p (conv)" })[name],
-  });
+const order = (label) => ui.menu({ label, text: (name) => name.replaceAll(",", ", ") });
 const wrong = { cut_order: "C,p,p", read_order: "p,p,C" };
 const right = { cut_order: "p,p,C", read_order: "p,p,C" };
 
@@ -219,8 +215,8 @@ export default ui.figure({
       `${feature} of token ${token}; read as (${state.read_order}) it lands in channel ` +
       `${back.channel}, row ${back.row}, column ${back.column}.`;
   },
-  note: "The thin frame is the number's patch, or its token. The costs are those of one 256×256 " +
-    "picture, a latent of 32×32×4.",
+  note: "The thin frame is the number's patch, or its token. DiT's tokens are p, p, C, a " +
+    "convolution's weights C, p, p. The costs are those of one 256×256 picture, a latent of 32×32×4.",
   table: ({ patch_size: p, cut_order: cut }, { tokens }) => ({
     caption:
       `N = ${tokens.length} tokens; above each feature f the (channel, row, column) of its ` +

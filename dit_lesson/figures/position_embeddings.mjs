@@ -130,8 +130,8 @@ export default ui.figure({
         ({
           "column first": "column first (DiT)",
           "row first": "row first",
-          "1-D": "1-D, token number",
-          bug: "bug: down columns",
+          "1-D": "1-D, by number",
+          bug: "bug: by column",
         })[kind],
     }),
     row: ui.slider({ label: "row", symbol: "y" }),

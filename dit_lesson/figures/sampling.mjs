@@ -145,7 +145,10 @@ export default ui.figure({
     steps: ui.slider({ label: "steps" }),
     seed: ui.menu({ label: "noise" }),
     sampler: ui.menu({ label: "sampler" }),
-    overrule: ui.menu({ label: "overrule" }),
+    overrule: ui.menu({
+      label: "overrule",
+      text: (what) => what.replace(/^(guide in|change|mute) /, ""), // a phone has room for it
+    }),
     weights: ui.menu({ label: "weights", when: () => ui.kept() !== undefined }),
     lowest: ui.slider({
       label: "guided from",

@@ -450,7 +450,7 @@ export default ui.figure({
     }),
     hidden_size: ui.menu({
       label: "width",
-      text: (width) => width === 32 ? "32, for phones" : String(width),
+      text: (width) => width === 32 ? "32 (phone)" : String(width),
     }),
     save,
     keep,

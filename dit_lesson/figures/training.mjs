@@ -398,14 +398,12 @@ export default ui.figure({
     ),
     before: ten(
       (_, { run, before }) =>
-        before?.book
+        !before || before.book
           ? "the DiT of this book, 1,400 steps"
-          : before
-          ? `the run before, ${
+          : `the run before, ${
             words(before.settings, run?.settings) ||
             (before.given === run?.given ? "the same" : "other weights")
-          }: step ${before.step}`
-          : "the run before",
+          }: step ${before.step}`,
       ({ before }) => before,
     ),
     loss: ui.plot({

@@ -76,6 +76,11 @@ COVERED = """(root) => {
   return free ? "" : focused.id || focused.ariaLabel || focused.textContent || focused.className;
 }"""
 
+# Texts that are wider than their box
+CUT = """(root) => [...root.querySelectorAll("label, button, .dit-title, .dit-node, .dit-number")]
+  .filter((e) => e.checkVisibility() && e.scrollWidth > e.clientWidth + 1 && e.clientWidth > 0)
+  .map((e) => e.textContent)"""
+
 
 def nudge(slider):
     """One step by keyboard, away from the end of the range."""
@@ -200,6 +205,19 @@ def shared(request, browser, site):
 def test_cause_and_effect_in_one_look(shared):
     """While a control is moved, every picture that it changes is on the screen with it."""
     assert not out_of_sight(shared)
+
+
+def test_words_are_whole_at_every_width(shared):
+    """From a phone over tablets to a large screen no label, title or button is cut."""
+    size = shared.viewport_size
+    for width in (375, 600, 768, 900, 1024, 1280):
+        shared.set_viewport_size({**size, "width": width})
+        for figure in figures_of(shared):
+            open_fold(figure)
+            shared.evaluate(TWO_FRAMES)
+            assert figure.evaluate(CUT) == [], f"{width} px"
+            open_fold(figure, False)
+    shared.set_viewport_size(size)
 
 
 def test_controls_are_native_labelled_and_large_enough(shared):

@@ -213,7 +213,7 @@ def test_fifty_steps_have_the_losses_of_torch_to_three_digits():
 def test_a_seeded_run_repeats_itself_and_is_the_same_without_webassembly():
     _, config = model_of("cross-attention", depth=1)
     data = {"latents": flat(draw(12, 128)), "labels": [i % 10 for i in range(12)]}
-    recipe = {"steps": 6, "batchSize": 4}
+    recipe = {"steps": 6, "batchSize": 4, "learningRate": 3e-3, "emaDecay": 0.995}
     runs = [("seededRun", kind, config, data, recipe, seed) for kind, seed in
             (("wasm", 1), ("wasm", 1), ("plain", 1), ("wasm", 2))]  # fmt: skip
     first, again, plain, other = run(*runs)
@@ -280,23 +280,6 @@ def test_the_walk_is_that_of_torch(guidance, heun, predicts):
     assert len(walk) == 5
     for ours, theirs in zip(walk, expected, strict=True):
         assert error(ours, theirs) < 1e-5
-
-
-def test_a_muted_gate_leaves_the_stream_as_it_was():
-    model, config = model_of(depth=1)
-    batch_of(model, 1)
-    noise = flat(draw(1, 8, 4, 4))
-    mute = [{"name": f"blocks.0.{kind}", "kind": "gate", "factor": 0} for kind in ("attn", "mlp")]
-    calls = [{"steps": 2, "overrule": mute}, {"steps": 2}]
-    weights = weights_for_page(model)
-    muted, free = run(*(("walked", "wasm", config, weights, [1], noise, o) for o in calls))
-    assert muted != free
-    with torch.no_grad():
-        for part in (2, 5):
-            model.blocks[0].adaLN_modulation[1].weight[32 * part : 32 * (part + 1)] = 0
-            model.blocks[0].adaLN_modulation[1].bias[32 * part : 32 * (part + 1)] = 0
-    (shut,) = run(("walked", "wasm", config, weights_for_page(model), [1], noise, {"steps": 2}))
-    assert muted == shut
 
 
 @pytest.mark.parametrize(

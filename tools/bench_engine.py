@@ -73,7 +73,8 @@ def opened(page: Page, sizes: dict[str, int], design: str, plain: bool = False) 
         "hiddenSize": sizes["hidden_size"], "depth": sizes["depth"], "numHeads": 4,
         "conditioning": design,
     }  # fmt: skip
-    settings = {"config": config, "recipe": {"steps": 10_000, "batchSize": BATCH}, "plain": plain}
+    recipe = {"steps": 10_000, "batchSize": BATCH, "learningRate": 1e-2, "emaDecay": 0.995}
+    settings = {"config": config, "recipe": recipe, "plain": plain}
     page.evaluate("(settings) => open(settings)", settings)
 
 

@@ -69,7 +69,7 @@ try { // a browser may refuse to keep anything
     const offer = document.createElement("p");
     offer.className = "last-chapter";
     offer.append("Go on reading: ", link.cloneNode(true));
-    document.querySelector("article h1").after(offer);
+    document.querySelector("article .dit-figure").after(offer);
   }
 } catch {
   // then nothing is offered

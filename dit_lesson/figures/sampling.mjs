@@ -3,17 +3,32 @@ import { rootMeanSquare } from "./core/arrays.mjs";
 import { trainedDecoder } from "./core/decoder.mjs";
 import { trainedDiT } from "./core/dit.mjs";
 import { guided, TIME_SCALE, timesOf, walk } from "./core/flow.mjs";
-import { rowOf } from "./core/safetensors.mjs";
+import { readTensors, rowOf } from "./core/safetensors.mjs";
 import * as ui from "./ui.mjs";
 
-const [PICTURE, NULL_CLASS, MAX_STEPS] = [32, 10, 20];
+const [PICTURE, CELLS, NULL_CLASS, MAX_STEPS] = [32, 4, 10, 20];
+const MOSAIC = 2 * CELLS;
+const LIMIT = 3; // of the latents' colours
 const BLOCKS = [0, 1, 2];
 const KINDS = ["shift", "scale", "gate"];
 const GROUPS = BLOCKS.flatMap((block) => ["attn", "mlp"].map((branch) => [block, branch]));
 const CLOSE = 0.001; // times that are equal but for rounding, as the model is told them
 
-// The book's, or what the reader's own run has learned
-const weightsOf = ({ weights, dit }) => (weights === "yours" && ui.kept()) || dit;
+// What the reader's own run has learned: given by a kernel, else kept in this browser, if it is such
+// a model; else the book's.
+const namesOf = (tensors) => Object.keys(tensors).filter((name) => name !== "pos_embed").sort();
+let given; // what a kernel gave last, read once
+function ownOf({ own, dit }) {
+  if (own && own.bytes !== given?.bytes) {
+    const { buffer, byteOffset, byteLength } = own.bytes;
+    const tensors = readTensors(new Uint8Array(buffer, byteOffset, byteLength));
+    given = { bytes: own.bytes, tensors };
+  }
+  const weights = own ? given.tensors : ui.kept();
+  const fits = weights && dit && namesOf(weights).join() === namesOf(dit).join();
+  return fits ? weights : undefined;
+}
+const weightsOf = (state) => (state.weights === "yours" && ownOf(state)) || state.dit;
 
 // Whether the gates of a branch are held at 0
 const silent = ({ overrule, muted }, block, branch) =>
@@ -51,13 +66,15 @@ export function stages(state) {
     return guided(look, [late ? other : digit], NULL_CLASS, guidance, interval)(x, t);
   };
   const heun = sampler === "Heun";
-  const path = [...walk(answer, rowOf(state.noise.noise, seed), 1, { steps, heun })];
-  const latents = [...path.map(({ x0 }) => x0), path.at(-1).x].flatMap((latent) => [...latent]);
-  const decoded = pictures.decode(latents);
+  const noise = rowOf(state.noise.noise, seed);
+  const path = [...walk(answer, noise, 1, { steps, heun })];
+  const seen = [...path.map(({ x0 }) => x0), path.at(-1).x];
+  const decoded = pictures.decode(seen.flatMap((latent) => [...latent]));
   const area = PICTURE * PICTURE;
   const at = (i) => decoded.subarray(i * area, (i + 1) * area);
   return {
     times,
+    latents: [noise, ...path.slice(0, -1).map(({ x }) => x)],
     seen: path.map((_, i) => at(i)),
     painted: Array.from(
       { length: PICTURE },
@@ -69,20 +86,30 @@ export function stages(state) {
 
 const transposed = (rows) => rows[0].map((_, i) => rows.map((row) => row[i]));
 
-// The pictures of all steps beside each other: up to 5 in one row, else 10 in each of two rows
-function strip({ seen }) {
-  if (!seen) return undefined;
-  const [down, across] = seen.length > 5 ? [2, 10] : [1, 5];
-  return Array.from({ length: down * PICTURE }, (_, y) => {
-    const row = new Float32Array(across * PICTURE).fill(-1);
+// Squares of all steps beside each other: up to 5 in one row, else 10 in each of two rows
+function strip(squares, side, blank) {
+  if (!squares) return undefined;
+  const [down, across] = squares.length > 5 ? [2, 10] : [1, 5];
+  return Array.from({ length: down * side }, (_, y) => {
+    const row = new Float32Array(across * side).fill(blank);
     for (let column = 0; column < across; column += 1) {
-      const picture = seen[Math.floor(y / PICTURE) * across + column];
-      const line = (y % PICTURE) * PICTURE;
-      if (picture) row.set(picture.subarray(line, line + PICTURE), column * PICTURE);
+      const square = squares[Math.floor(y / side) * across + column];
+      const line = (y % side) * side;
+      if (square) row.set(square.subarray(line, line + side), column * side);
     }
     return row;
   });
 }
+
+// Channels 0 to 3 of a latent as one square, two in a row
+const quarters = (latent) =>
+  Float32Array.from({ length: MOSAIC ** 2 }, (_, i) => {
+    const [y, x] = [Math.floor(i / MOSAIC), i % MOSAIC];
+    const channel = 2 * Math.floor(y / CELLS) + Math.floor(x / CELLS);
+    return latent[(channel * CELLS + y % CELLS) * CELLS + x % CELLS];
+  });
+const between = (side) => (prepared, rows, { palette }) =>
+  ui.grid(prepared, [rows.length / side, rows[0].length / side], palette.ground, 2);
 
 // A cell for each step and vector, in the vector's colour; the fuller, the larger the vector
 function drawSizes(canvas, sizes, { palette }) {
@@ -118,22 +145,32 @@ const decimals = (value) => value.toFixed(2);
 
 export default ui.figure({
   stages,
+  takes: ["own"],
   layout: {
-    narrow: `"painted sizes" auto "strip strip" auto / minmax(0, 2fr) minmax(0, 3fr)`,
-    wide: `"painted strip" auto "painted sizes" auto / minmax(0, 2fr) minmax(0, 5fr)`,
+    narrow: `"painted sizes" auto "strip strip" auto "latents latents" auto "legend legend" auto
+      / minmax(0, 2fr) minmax(0, 3fr)`,
+    wide: `"painted strip" auto "painted sizes" auto "legend latents" auto
+      / minmax(0, 2fr) minmax(0, 5fr)`,
   },
   parts: {
     painted: ui.digit({ title: "painted", values: ({ painted }) => painted }),
     strip: ui.digit({
       title: "what the model takes it for, step by step",
       shape: "film",
-      values: strip,
-      decorate(prepared, rows, { palette }) {
-        ui.grid(prepared, [rows.length / PICTURE, rows[0].length / PICTURE], palette.ground, 2);
-      },
+      values: ({ seen }) => strip(seen, PICTURE, -1),
+      decorate: between(PICTURE),
     }),
+    latents: ui.map({
+      title: "the latent that it is given, channels 0 to 3, from noise to data",
+      shape: "film",
+      limit: LIMIT,
+      values: ({ latents }) => strip(latents?.map(quarters), MOSAIC, 0),
+      decorate: between(MOSAIC),
+      more: true,
+    }),
+    legend: ui.legend({ low: "−3", high: "3" }),
     sizes: ui.panel({
-      title: "size of shift (blue), scale (orange), gate (green)",
+      title: "size of shift (blue), scale (orange), gate (green), full at 1",
       shape: "tall",
       values: ({ sizes }) => sizes,
       draw: drawSizes,
@@ -149,7 +186,7 @@ export default ui.figure({
       label: "overrule",
       text: (what) => what.replace(/^(guide in|change|mute) /, ""), // a phone has room for it
     }),
-    weights: ui.menu({ label: "weights", when: () => ui.kept() !== undefined }),
+    weights: ui.menu({ label: "weights", when: (state) => ownOf(state) !== undefined }),
     lowest: ui.slider({
       label: "guided from",
       symbol: "t",

@@ -1,5 +1,6 @@
 """Chapter 14's figure: paint a digit with the trained DiT, and overrule what steers it."""
 
+from copy import deepcopy
 from typing import Any, ClassVar
 
 import matplotlib.figure
@@ -11,6 +12,7 @@ from torch import Tensor
 from dit_lesson import plots
 from dit_lesson.diffusion import Model, Straight
 from dit_lesson.figures.base import Figure
+from dit_lesson.figures.training import handed, require_own
 from dit_lesson.figures.training_assets import DIT, SEEDS, decoder, dit, noise, painting
 from dit_lesson.models import DiT
 from dit_lesson.sampling import deterministic, guided, heun, walk
@@ -44,8 +46,9 @@ class SamplingFigure(Figure):
     seed = traitlets.Int(0, min=0, max=SEEDS - 1)
     sampler = traitlets.Enum(("Euler", "Heun"), "Euler")
     overrule = traitlets.Enum(OVERRULES, "nothing")
-    # "yours" are those that a reader has kept in a browser (chapter 13); Python has the book's
+    # "yours" are those of `own`, or on a page without it those kept in the browser (chapter 13)
     weights = traitlets.Enum(("the book's", "yours"), "the book's")
+    own = handed()
     lowest = traitlets.Float(0.5, min=0, max=1)
     highest = traitlets.Float(1.0, min=0, max=1)
     other = traitlets.Int(0, min=0, max=9)
@@ -53,15 +56,26 @@ class SamplingFigure(Figure):
     muted = traitlets.Enum(MUTED, "MLP of block 0")
     held = traitlets.Float(0.1, min=0, max=1)
 
+    @traitlets.validate("own")
+    def _require_own(self, proposal: Any) -> DiT | None:
+        return require_own("SamplingFigure", "own", proposal["value"], ["hidden_size"])
+
     @classmethod
     def assets(cls) -> dict[str, bytes]:
         """All that paints."""
         return painting()
 
+    def model(self) -> DiT:
+        """The chosen one, in double precision: the book's where there is no other."""
+        if self.weights == "yours" and self.own is not None:
+            return deepcopy(self.own).double().eval()
+        return dit(DIT)
+
     @torch.no_grad()
     def stages(self) -> dict[str, Any]:
-        """By step the digit that the model sees, and the size of each vector; the painted digit."""
-        model = dit(DIT)
+        """By step the latent, the digit seen in it and the size of each vector; what is painted."""
+        model = self.model()
+        latents: list[Tensor] = []
         seen: list[Tensor] = []
         sizes: list[list[float]] = []
 
@@ -73,6 +87,7 @@ class SamplingFigure(Figure):
 
         def watched(x: Tensor, t: Tensor) -> Tensor:
             velocity = answer(x, t)
+            latents.append(x[0])
             seen.append(x - t[:, None, None, None] / 1000 * velocity)
             sizes.append(measured())
             return velocity
@@ -84,6 +99,7 @@ class SamplingFigure(Figure):
         pictures = decoder().from_latents(torch.cat([*seen[::calls], latent])).numpy()
         return {
             "times": PATH.times(self.steps)[:-1].numpy(),
+            "latents": torch.stack(latents[::calls]).numpy(),
             "seen": pictures[:-1].reshape(self.steps, PICTURE * PICTURE),
             "painted": pictures[-1].reshape(PICTURE, PICTURE),
             "sizes": np.array(sizes[::calls]).T,
@@ -122,8 +138,9 @@ class SamplingFigure(Figure):
             "hold t": f"; the model is told t = {self.held:.2f} at every step",
         }[self.overrule]
         ink = (self.stages()["painted"] > 0).mean()
+        own = "" if self.model() is dit(DIT) else ", by your own weights"
         return (
-            f"A {self.digit} from noise {self.seed} at guidance {self.guidance:.2f}: "
+            f"A {self.digit}{own} from noise {self.seed} at guidance {self.guidance:.2f}: "
             f"{self.steps} {self.sampler} steps, {calls} times at which the model is asked{told}. "
             f"{ink:.0%} of the picture is ink."
         )

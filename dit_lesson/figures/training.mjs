@@ -1,7 +1,7 @@
 // Chapter 13's figure: a DiT that learns to draw digits on the page.
 //
 // The choices say which run is shown and `until` which step; to be there takes time.  A run with
-// other settings begins anew and goes to the same step, and the one before it stays to compare.
+// other settings begins anew and goes to the same step, and those before it stay to compare.
 import { mean, rootMeanSquare } from "./core/arrays.mjs";
 import { chunksOf, CONFIG, numel, parameterShapes } from "./core/parameters.mjs";
 import * as ui from "./ui.mjs";
@@ -9,8 +9,10 @@ import * as ui from "./ui.mjs";
 const DIGITS = Array.from({ length: 10 }, (_, digit) => digit);
 const SIDE = 32;
 const WINDOW = 25; // steps of a mean loss
-const SLOW = 100; // milliseconds a step, with the digits that are drawn on the way
+const SLOW = 100; // milliseconds a step
 const LONG = 100; // steps: for fewer it is not worth while to take a small model
+const [WARM, PACE] = [3, 10]; // steps until the code is warm, and of which the pace is the median
+const RACE = 4; // runs whose curves are drawn
 const [USUAL, SMALL] = [64, 32]; // widths: where a step is slow, a small model learns
 const KINDS = ["shift", "scale", "gate"];
 const WORDS = {
@@ -25,11 +27,17 @@ const WORDS = {
   given: (given) => given ? "given weights" : "random weights",
 };
 
-const configOf = ({ conditioning, hidden_size: hiddenSize, depth }) => ({
+const configOf = ({ conditioning, hidden_size: hiddenSize, config: { depth } }) => ({
   ...CONFIG,
   conditioning,
   hiddenSize,
   depth,
+});
+// What `load_model` builds the model of, in the head of a saved file
+const cardOf = ({ config }, { conditioning, hidden_size, predicts }) => ({
+  model: "DiT",
+  arguments: JSON.stringify({ ...config, conditioning, hidden_size }),
+  predicts,
 });
 
 export function stages(state) {
@@ -64,19 +72,21 @@ const words = (settings, without = {}) =>
     .join(", ");
 
 function live({ files, write, show }) {
-  const { port, onPage, stop } = ui.startWork(new TextDecoder().decode(files.worker));
+  const { tell: send, onPage, stop } = ui.startWork(new TextDecoder().decode(files.worker), hear);
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
   let state; // the last that was followed
   let key; // of the settings of `run`
-  // { settings, given: the weights it began at, ready, step, losses, vectors, pictures, read: the
-  // classes that the judge reads in them, at: their step, saved: the step of `bytes`, ... }
+  // { settings, given: the weights it began at, ready, step, losses, times, vectors, pictures, read:
+  // the classes that the judge reads in them, at: their step, drawn: with which noise and guidance,
+  // saved: the step of `bytes`, slow: whether it is given up for a smaller model, ... }
   let run;
+  let book; // the trained model of the book, as a run
+  let past = []; // the runs before, the last one at the end
   let asked = 0; // the last step to which the worker was sent
-  let painting; // what the pictures are waited for, as text
-  let painted; // the same of the last that came
+  let painting; // the noise and the guidance of the pictures that are waited for
   let known = false; // whether this device's pace was measured
 
-  const tell = (type, message = {}) => port.postMessage({ type, ...message });
+  const tell = (type, message = {}) => send({ type, ...message });
   const open = (message) =>
     tell("open", {
       data: files.data,
@@ -84,26 +94,30 @@ function live({ files, write, show }) {
       judge: files.judge,
       ...message,
     });
-  const paint = (predicts) =>
-    tell("sample", {
-      labels: DIGITS,
-      seed: state.noise,
-      options: { ...state.sampling, guidance: state.guidance, predicts },
-    });
+  const paint = (predicts, trace = false) => {
+    const { noise, guidance } = state;
+    painting = { noise, guidance };
+    const options = { ...state.sampling, guidance, predicts };
+    tell("sample", { labels: DIGITS, seed: noise, options, trace });
+  };
   const resting = () => run.ready && run.step >= asked && !painting;
 
   function begin() {
     const { recipe, predicts, embedding_init: embeddingInit, modulation, learning_rate } = state;
     if (run?.step) {
-      show({ before: { ...run, file: undefined } });
+      URL.revokeObjectURL(run.file);
+      if (!run.slow) {
+        past = [...past, { ...run, file: undefined, bytes: undefined }].slice(1 - RACE);
+      }
       write({ trained: null });
     }
-    show({ failed: undefined });
+    if (state.until === 0) past = [];
+    show({ failed: undefined, past, before: past.at(-1) ?? book });
     key = JSON.stringify(settingsOf(state));
     const given = givenTo(state);
-    run = { settings: settingsOf(state), given, step: 0, losses: [], at: -1 };
+    run = { settings: settingsOf(state), given, step: 0, losses: [], times: [], at: -1 };
     asked = 0;
-    painting = painted = undefined;
+    painting = undefined;
     open({
       config: configOf(state),
       recipe: { ...recipe, predicts, learningRate: learning_rate },
@@ -116,11 +130,10 @@ function live({ files, write, show }) {
   // Asks for new digits if those on the page are too old, or were asked for in other words
   function look() {
     if (painting || !run.ready) return;
-    const wish = JSON.stringify([state.noise, state.guidance]);
     const age = run.step - run.at;
     const patience = still ? 50 : run.step < 60 ? 6 : 25;
-    if (wish === painted && (run.step < asked ? age < patience : age === 0)) return;
-    painting = wish;
+    const asAsked = !unlike(run, state).length;
+    if (asAsked && (run.step < asked ? age < patience : age === 0)) return;
     paint(state.predicts);
   }
 
@@ -128,7 +141,6 @@ function live({ files, write, show }) {
     if (!run.ready) return;
     if (state.until > run.step && state.until !== asked) {
       asked = state.until;
-      run.since = [performance.now(), run.step];
       tell("start", { until: asked });
     } else if (state.until <= run.step && asked > run.step) {
       asked = run.step;
@@ -143,29 +155,32 @@ function live({ files, write, show }) {
       Object.assign(run, { ready: true, names, plain });
       lead();
     },
-    progress({ step, losses, steering }) {
+    progress({ step, losses, times, steering }) {
       run.losses.push(...losses);
+      run.times.push(...times);
       Object.assign(run, { step, vectors: steering });
-      const [start, first] = run.since;
-      const pace = (performance.now() - start) / (step - first);
-      if (!known && asked - first > LONG && step - first > 10) {
+      const measured = run.times.slice(WARM, WARM + PACE).sort((a, b) => a - b);
+      if (!known && asked - step > LONG && measured.length === PACE) {
         known = true;
+        const pace = measured[PACE / 2];
         if (pace > SLOW && state.hidden_size === USUAL && !run.given) {
+          run.slow = true;
           show({ pace });
           return write({ hidden_size: SMALL });
         }
       }
       look();
     },
-    paused: ({ step }) => {
-      asked = step;
+    paused({ step }) {
+      if (state.until > step) return; // it was told to go on meanwhile
+      asked = step; // some more than were on the page
+      write({ until: step });
       look();
     },
     done: () => look(),
-    sampled({ trained, pictures, read }) {
-      if (!run) return shown({ pictures, read });
-      Object.assign(run, { at: trained, pictures, read });
-      painted = painting;
+    sampled({ u, trained, pictures, read }) {
+      if (!run) return shown({ pictures, read, drawn: painting, losses: [] }, u === 0);
+      Object.assign(run, { at: trained, pictures, read, drawn: painting });
       painting = undefined;
       look();
     },
@@ -176,23 +191,25 @@ function live({ files, write, show }) {
       write({ trained: { conditioning, hidden_size, bytes } });
     },
     error({ message }) {
-      show({ failed: message });
+      show({ failed: message, busy: false });
       if (!run) return;
       asked = run.step;
       write({ until: run.step });
     },
   };
 
-  function shown(painted) {
-    show({ before: { ...painted, book: true, losses: [], step: 0 } });
-    begin();
+  // The book's digits on their way; the reader's model is made when they are there
+  function shown(painted, done) {
+    book = painted;
+    show({ before: book });
+    if (done) begin();
   }
 
   // At rest the weights are fetched, those of each step once
   function save() {
     if (!resting() || !run.step || run.saved === run.step) return;
     run.saved = run.step;
-    tell("save");
+    tell("save", { metadata: cardOf(state, run.settings) });
   }
 
   // `news`: the run has changed, and not only what is asked of it
@@ -200,18 +217,17 @@ function live({ files, write, show }) {
   function tellPage(news = false) {
     if (!news && busy === !resting()) return;
     busy = !resting();
-    show({ run: { ...run, onPage }, busy });
+    show({ run: { ...run, onPage: onPage() }, busy });
   }
 
-  port.onmessage = ({ data }) => {
+  function hear(message) {
     // an answer to what was asked of a run that is over
-    if (run && !run.ready && data.type !== "ready" && data.type !== "error") return;
-    hears[data.type](data);
+    if (run && !run.ready && message.type !== "ready" && message.type !== "error") return;
+    hears[message.type](message);
     if (!run) return;
     save();
     tellPage(true);
-  };
-  port.onerror = () => hears.error({ message: "the worker could not be started" });
+  }
 
   const hide = () => {
     const step = Math.max(1, run?.step ?? 0); // 0 would begin anew
@@ -224,8 +240,9 @@ function live({ files, write, show }) {
       const first = !state;
       state = now;
       if (first) {
+        show({ busy: true });
         open({ config: configOf({ ...state, ...state.start }), weights: files.weights });
-        paint("velocity");
+        paint("velocity", !still);
       }
       if (!run) return;
       const other = key !== JSON.stringify(settingsOf(state)) || run.given !== givenTo(state);
@@ -300,6 +317,11 @@ function curve(losses, { recipe: { steps } }) {
   return line;
 }
 
+// What a sheet was drawn with, where it is not what is asked for now
+const unlike = ({ drawn = {} }, state) =>
+  ["noise", "guidance"].filter((name) => drawn[name] !== state[name])
+    .map((name) => `${name} ${drawn[name]}`);
+
 const stepOf = (now) => now.run?.step ?? 0;
 const going = ({ until }, now) => until > stepOf(now);
 // Some steps more than are done or asked for; a run to the end stops there
@@ -313,8 +335,8 @@ const further = (count) => ({ until, recipe: { steps } }, now) => {
 const save = () => {
   const element = ui.h("a", { download: "dit.safetensors" }, "save the weights");
   const draw = (_, now) => {
-    element.hidden = !now.run?.file;
-    if (now.run?.file) element.href = now.run.file;
+    element.hidden = !now.run?.file || now.busy;
+    if (!element.hidden) element.href = now.run.file;
   };
   return { element, draw };
 };
@@ -331,7 +353,8 @@ const keep = () => {
     },
   });
   const draw = ({ conditioning, predicts }, now) => {
-    element.hidden = !now.run?.file || conditioning !== "adaln-zero" || predicts !== "velocity";
+    const fits = conditioning === "adaln-zero" && predicts === "velocity";
+    element.hidden = !now.run?.file || now.busy || !fits;
     if (now.run?.file !== run?.file) element.textContent = "keep them for chapter 14";
     run = now.run;
   };
@@ -352,8 +375,8 @@ export default ui.figure({
   reads: ["conditioning", "hidden_size", "predicts"],
   takes: ["initial"],
   layout: {
-    narrow: `"train train one one more more" auto
-      "digits digits digits digits digits digits" auto "before before before loss loss loss" auto
+    narrow: `"digits digits digits before before before" auto
+      "train train one one more more" auto "loss loss loss loss loss loss" auto
       "steering steering steering steering steering steering" auto
       "seed seed again again guidance guidance" minmax(2.7rem, auto) / 1fr 1fr 1fr 1fr 1fr 1fr`,
     wide: `"train one more seed again guidance" minmax(2.9rem, auto)
@@ -397,13 +420,15 @@ export default ui.figure({
       ({ run }) => run,
     ),
     before: ten(
-      (_, { run, before }) =>
-        !before || before.book
-          ? "the DiT of this book, 1,400 steps"
-          : `the run before, ${
+      (state, { run, before }) => {
+        const name = before?.settings
+          ? `the run before, ${
             words(before.settings, run?.settings) ||
             (before.given === run?.given ? "the same" : "other weights")
-          }: step ${before.step}`,
+          }: step ${before.step}`
+          : `the DiT of this book, ${state.book_steps.toLocaleString("en")} steps`;
+        return before ? [name, ...unlike(before, state)].join(", ") : name;
+      },
       ({ before }) => before,
     ),
     loss: ui.plot({
@@ -414,7 +439,7 @@ export default ui.figure({
       values: (now, state) =>
         now.first_loss && [
           { line: [now.first_loss, now.first_loss], dash: [3, 3], bold: false },
-          { line: curve(now.before?.losses ?? [], state), bold: false },
+          ...(now.past ?? []).map(({ losses }) => ({ line: curve(losses, state), bold: false })),
           { line: curve(now.run?.losses ?? [], state) },
         ],
     }),
@@ -453,7 +478,7 @@ export default ui.figure({
     save,
     keep,
   },
-  folded: ["predicts", "hidden_size"],
+  folded: ["predicts", "learning_rate", "embedding_init", "modulation", "hidden_size"],
   opening:
     "Two sheets of ten digits from the same noise: one by random weights, one by the trained " +
     "DiT of this book. Press the button, and the first model learns.",
@@ -510,13 +535,16 @@ export default ui.figure({
     return `After ${run.step} of ${state.recipe.steps} steps the loss of the last ` +
       `${Math.min(WINDOW, run.step)} is ${loss}${compared}.${judged}${where}`;
   },
-  note: "The curves are means of 25 steps, this run dark and the one before it pale; the dashed " +
-    "line is the loss of the answer 0. A bar is the root mean square of a shift (blue), a scale " +
+  note: "The curves are means of 25 steps, this run's thick and those of up to three before it " +
+    "thin; the dashed line is the loss of the answer 0. A bar is the root mean square of a shift (blue), a scale " +
     "(orange) or a gate (green) over a batch; heights are roots, up to 1. In the corner of a digit " +
     "stands a tick if the judge reads the class that was asked for, else the number that it reads.",
-  table(_, { run, before, parameters }) {
-    const runs = [["this run", run], ["the run before", before]];
-    const read = runs.filter(([, { read } = {}]) => read);
+  table(_, { run, before, past = [], parameters }) {
+    const runs = [
+      ["this run", run],
+      ...past.toReversed().map((each, i) => [i ? `${i + 1} runs before` : "the run before", each]),
+    ];
+    const read = [["this run", run], ["the sheet beside it", before]].filter(([, r]) => r?.read);
     return [
       {
         caption: "The runs",

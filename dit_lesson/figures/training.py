@@ -1,5 +1,6 @@
 """Chapter 13's figure: a DiT that learns to draw digits where it is shown."""
 
+from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import asdict, replace
 from typing import Any, ClassVar
@@ -14,7 +15,7 @@ from dit_lesson.checkpoints import load_model
 from dit_lesson.counting import dit_ledger, total
 from dit_lesson.diffusion import Straight
 from dit_lesson.experiments import start
-from dit_lesson.experiments.recipes import DIGITS_DIT
+from dit_lesson.experiments.recipes import DIGITS_DIT, DIGITS_DIT_RECIPE
 from dit_lesson.figures.assets import packed_weights, unpacked
 from dit_lesson.figures.base import Figure
 from dit_lesson.figures.training_assets import (
@@ -58,10 +59,24 @@ def from_page(sent: dict[str, Any] | None, _: Any) -> DiT | None:
     return model.eval()
 
 
-def weights() -> traitlets.Instance:
+def handed() -> traitlets.Instance:
     """A model, or None, that page and kernel hand to each other; no notebook holds it."""
     trait = traitlets.Instance(DiT, allow_none=True)
     return trait.tag(sync=True, echo_update=False, to_json=to_page, from_json=from_page)
+
+
+def require_own(figure: str, name: str, model: DiT | None, free: Iterable[str]) -> DiT | None:
+    """A copy, if the model differs from the page's own only in the fields that are free."""
+    if model is None:
+        return None
+    came, own = asdict(model.config), asdict(DIGITS_DIT)
+    one_of(figure, WIDTHS, **{f"{name}'s hidden_size": came["hidden_size"]})
+    for field in sorted(own.keys() - set(free)):
+        require(
+            came[field] == own[field],
+            f"{figure}: {name}'s {field} is {came[field]}, expected {own[field]}",
+        )
+    return deepcopy(model)
 
 
 class TrainingFigure(Figure):
@@ -74,7 +89,7 @@ class TrainingFigure(Figure):
 
     caption: ClassVar[str] = (
         "Ten digits that the DiT of this book paints: from random weights, and after its training. "
-        "On the page of this chapter and in JupyterLab the figure trains such a model itself."
+        "On a page with JavaScript and in JupyterLab the figure trains such a model itself."
     )
     worker: ClassVar[str] = "core/worker.mjs"
 
@@ -89,23 +104,12 @@ class TrainingFigure(Figure):
     guidance = traitlets.Float(start.SCALES["random"], min=0, max=4)
     until = traitlets.Int(0, min=0, max=STEPS)
 
-    initial = weights()
-    trained = weights()
+    initial = handed()
+    trained = handed()
 
     @traitlets.validate("initial")
     def _require_own(self, proposal: Any) -> DiT | None:
-        """A copy, if it differs from the figure's own model only in what a reader may choose."""
-        model = proposal["value"]
-        if model is None:
-            return None
-        came, own = asdict(model.config), asdict(DIGITS_DIT)
-        one_of("TrainingFigure", WIDTHS, **{"initial's hidden_size": came["hidden_size"]})
-        for field in sorted(own.keys() - begun(model.config)):
-            require(
-                came[field] == own[field],
-                f"TrainingFigure: initial's {field} is {came[field]}, expected {own[field]}",
-            )
-        return deepcopy(model)
+        return require_own("TrainingFigure", "initial", proposal["value"], begun(DIGITS_DIT))
 
     @traitlets.observe("initial")
     def _choose(self, change: Any) -> None:
@@ -117,7 +121,12 @@ class TrainingFigure(Figure):
     def constants(cls) -> dict[str, Any]:
         """What all runs share."""
         recipe = {"steps": STEPS, "batchSize": BATCH_SIZE, "emaDecay": start.RECIPE.ema_decay}
-        return {"depth": DIGITS_DIT.depth, "recipe": recipe, "sampling": SAMPLING}
+        return {
+            "config": asdict(DIGITS_DIT),
+            "recipe": recipe,
+            "sampling": SAMPLING,
+            "book_steps": DIGITS_DIT_RECIPE.steps,
+        }
 
     @classmethod
     def assets(cls) -> dict[str, bytes]:

@@ -9,14 +9,14 @@ import pytest
 import torch
 import traitlets
 from playwright.sync_api import expect
-from safetensors.torch import load_file
 
+from dit_lesson.checkpoints import load_model
 from dit_lesson.diffusion import Straight, denoising_loss
-from dit_lesson.figures import sampling
 from dit_lesson.figures.assets import unpacked
+from dit_lesson.figures.sampling import SamplingFigure
 from dit_lesson.figures.training import TrainingFigure
 from dit_lesson.models import DESIGNS, DiT
-from tests.browser import at_rest, live_figures, seen, tables
+from tests.browser import TWO_FRAMES, at_rest, live_figures, seen, tables
 
 CHAPTER = "13-training"
 # Whether the corner of each of the ten digits of a sheet is light, as behind a tick
@@ -208,13 +208,20 @@ def test_a_run_pauses_goes_on_and_begins_anew(training):
     press(training, "pause")
     at_rest(training)
     paused = training.locator(".dit-title", has_text="of 1000").inner_text()
-    training.page.wait_for_timeout(300)
+    training.page.evaluate(TWO_FRAMES)
     assert training.locator(".dit-title", has_text="of 1000").inner_text() == paused
+    # the step that the page asks for is the one that was reached
+    step = int(re.search(r"step (\d+)", paused)[1])
+    press(training, "one step")
+    at_rest(training)
+    expect(training).to_contain_text(f"step {step + 1} of 1000")
     press(training, "go on")
     expect(training.get_by_role("button", name="pause")).to_be_visible()
+    expect(training.get_by_role("link", name="save the weights")).to_be_hidden()
     press(training, "reset")
     at_rest(training)
     expect(training).to_contain_text("step 0 of 1000")
+    expect(training).to_contain_text("the DiT of this book, 1,400 steps")
 
 
 @pytest.mark.needs_chromium
@@ -232,7 +239,7 @@ def test_a_page_in_the_background_rests(training):
 
 @pytest.mark.needs_chromium
 def test_trained_weights_paint_are_saved_and_are_kept_for_the_figure_of_sampling(
-    training, tmp_path, monkeypatch
+    training, tmp_path
 ):
     press(training, "50 steps")
     at_rest(training)
@@ -260,10 +267,11 @@ def test_trained_weights_paint_are_saved_and_are_kept_for_the_figure_of_sampling
     said = figure.get_by_role("status").last
     expect(said).to_contain_text("by your own weights")
 
-    model = DiT(TrainingFigure().config()).double().eval().requires_grad_(False)
-    model.load_state_dict(load_file(tmp_path / "dit.safetensors"))
-    monkeypatch.setattr(sampling, "dit", lambda _: model)
-    expected = sampling.SamplingFigure().stages()["painted"]
+    model = load_model(tmp_path / "dit.safetensors")
+    assert model.config == TrainingFigure().config()
+    python = SamplingFigure(own=model, weights="yours")
+    assert "by your own weights" in python.summary()
+    expected = python.stages()["painted"]
     np.testing.assert_allclose(list(tables(figure)[1].values()), expected, atol=1e-3)
 
 
@@ -281,6 +289,47 @@ def test_without_workers_and_webassembly_it_says_so_and_trains(browser, site):
     press(figure, "go on")
     expect(said).to_contain_text("one of width 32 learns here", timeout=60_000)
     page.close()
+
+
+@pytest.mark.needs_chromium
+def test_a_worker_that_fails_only_later_is_replaced_by_the_page(browser, site):
+    """As under a policy that forbids workers."""
+    page = browser.new_page(reduced_motion="reduce")
+    page.add_init_script(
+        """globalThis.Worker = class {
+          constructor() { setTimeout(() => this.onerror({}), 50); }
+          postMessage() {}
+          terminate() {}
+        };"""
+    )
+    page.goto(f"{site}notebooks/{CHAPTER}.html")
+    (figure,) = live_figures(page)
+    said = figure.get_by_role("status").last
+    expect(said).to_contain_text("This browser has no workers", timeout=60_000)
+    press(figure, "one step")
+    at_rest(figure)
+    assert losses(figure)["this run"] == pytest.approx(1.95, abs=0.2)
+    page.close()
+
+
+@pytest.mark.needs_chromium
+def test_four_runs_race_and_a_reset_ends_it(training):
+    press(training, "50 steps")
+    at_rest(training)
+    for design in ("adaln", "cross-attention", "in-context"):
+        training.get_by_label("design").select_option(f'"{design}"')
+        at_rest(training)
+    ran = losses(training)
+    assert list(ran) == ["this run", "the run before", "2 runs before", "3 runs before"]
+    assert len(set(ran.values())) == 4
+    expect(training).to_contain_text("the run before, cross-attention: step 50")
+    press(training, "other noise")
+    at_rest(training)
+    expect(training).to_contain_text("the run before, cross-attention: step 50, noise 0")
+    press(training, "reset")
+    at_rest(training)
+    expect(training.locator("tbody tr")).to_have_count(10)  # what the judge reads, no runs
+    expect(training).to_contain_text("the DiT of this book, 1,400 steps")
 
 
 @pytest.mark.needs_chromium

@@ -11,8 +11,6 @@ import { guided, walk } from "./flow.mjs";
 /** @import { Prediction } from "./flow.mjs" */
 /** @import { Tensors } from "./safetensors.mjs" */
 
-/** @typedef {{name: string, kind: string, factor: number}} Overrule */
-
 export class Engine {
   // autoencoder: with `decoder.*`, `latent_mean` and `latent_std`; judge: its tensors; capacity: the
   // largest batch of the model (guidance asks it for twice as many answers as there are digits);
@@ -34,14 +32,12 @@ export class Engine {
     this.judge = judge;
   }
 
-  // The walk from noise to latents of the given labels, see `walk`.  overrule: factors for shifts,
-  // scales or gates by name, such as { name: "blocks.0.attn", kind: "gate", factor: 0 }
-  /** @param {number[]} labels @param {ArrayLike<number>} noise @param {{guidance?: number, interval?: [number, number] | null, steps?: number, heun?: boolean, predicts?: Prediction, overrule?: Overrule[]}} options */
+  // The walk from noise to latents of the given labels, see `walk`
+  /** @param {number[]} labels @param {ArrayLike<number>} noise @param {{guidance?: number, interval?: [number, number] | null, steps?: number, heun?: boolean, predicts?: Prediction}} options */
   sample(labels, noise, options = {}) {
-    const { guidance = 2, interval = null, overrule = [], ...rest } = options;
+    const { guidance = 2, interval = null, ...rest } = options;
     const { model } = this;
-    const steer = overrule.length ? (vectors) => multiply(vectors, overrule, model.batch) : null;
-    const answer = (x, t, y) => model.forward(x, t, y, steer);
+    const answer = (x, t, y) => model.forward(x, t, y);
     const nullClass = model.config.numClasses;
     return walk(guided(answer, labels, nullClass, guidance, interval), noise, labels.length, rest);
   }
@@ -51,20 +47,5 @@ export class Engine {
   pictures(latents) {
     if (!this.decoder) throw new Error("Engine.pictures: opened without an autoencoder");
     return this.decoder.decode(latents);
-  }
-}
-
-function multiply(vectors, overrule, batch) {
-  for (const { name, kind, factor } of overrule) {
-    const vector = vectors.find((other) => other.name === name && other.kind === kind);
-    if (!vector) {
-      throw new Error(
-        `Engine.sample: overrule names ${kind} of ${name}, which the model does not have`,
-      );
-    }
-    for (let sample = 0; sample < batch; sample += 1) {
-      const view = vector.of(sample);
-      view.forEach((value, i) => view[i] = factor * value);
-    }
   }
 }

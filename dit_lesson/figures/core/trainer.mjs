@@ -7,16 +7,16 @@
 //        such a file or as `save` gives it
 //      { type: "start", until }   runs, or goes on, to this step, or to the last of the recipe
 //      { type: "pause" }   answered by "paused"
-//      { type: "step" }    one step
-//      { type: "set", recipe }   changes the recipe from the next step on
-//      { type: "sample", id, labels, seed, options, trace }   draws with the averaged weights
-//      { type: "save" }    answered by "weights": the averaged weights as a safetensors file
+//      { type: "sample", labels, seed, options, trace }   draws with the averaged weights
+//      { type: "save", metadata }    answered by "weights": the averaged weights as a safetensors
+//        file with these texts in its head
 // Out: { type: "ready", plain, parameters, names }   names: of the vectors in `steering`
-//      { type: "progress", step, losses, steering }  losses: of the steps since the last one
+//      { type: "progress", step, losses, times, steering }  losses, times: of the steps since the
+//        last one, and the milliseconds that each took
 //      { type: "paused", step }  { type: "done", step }
-//      { type: "sampled", id, step, trained, u, latents, pictures, read }   trace: after every step,
-//        else at the end; trained: the steps of the run that the model had done; read: the classes
-//        that the judge reads in the pictures
+//      { type: "sampled", u, trained, pictures, read }   with trace after every step, else at the
+//        end, where u is 0; trained: the steps of the run that the model had done; read: the
+//        classes that the judge reads in the pictures
 //      { type: "weights", bytes }  { type: "error", message }
 
 import { Engine } from "./engine.mjs";
@@ -68,42 +68,21 @@ export function serve(port) {
       running = null;
       port.postMessage({ type: "paused", step: run.stepsDone });
     },
-    step() {
-      running = null;
-      advance(1);
-    },
-    set({ recipe }) {
-      Object.assign(run.recipe, recipe);
-    },
-    sample({ id, labels, seed = 0, options, trace = false }) {
+    sample({ labels, seed = 0, options, trace = false }) {
       const noise = new Random(seed).normals(labels.length * engine.model.sampleSize);
-      const predicts = run.recipe.predicts;
+      const { recipe: { predicts }, stepsDone: trained } = run;
       run.withAverage(() => {
-        let step = 0;
-        let message;
         for (const { u, x, x0 } of engine.sample(labels, noise, { predicts, ...options })) {
-          step += 1;
-          message = () => {
-            const pictures = engine.pictures(u > 0 ? x0 : x);
-            const read = engine.judge?.read(pictures);
-            return {
-              type: "sampled",
-              id,
-              step,
-              trained: run.stepsDone,
-              u,
-              latents: x,
-              pictures,
-              read,
-            };
-          };
-          if (trace) port.postMessage(message());
+          if (u > 0 && !trace) continue;
+          const pictures = engine.pictures(u > 0 ? x0 : x);
+          const read = engine.judge?.read(pictures);
+          port.postMessage({ type: "sampled", u, trained, pictures, read });
         }
-        if (!trace) port.postMessage(message());
       });
     },
-    save() {
+    save({ metadata = {} }) {
       const bytes = writeTensors(engine.model.stateDict(run.average), {
+        ...metadata,
         step: String(run.stepsDone),
       });
       port.postMessage({ type: "weights", bytes }, [bytes.buffer]);
@@ -112,14 +91,18 @@ export function serve(port) {
 
   function advance(most) {
     const { model } = engine;
-    const losses = [];
+    const [losses, times] = [[], []];
     const end = Math.min(run.recipe.steps, run.stepsDone + most);
     const start = performance.now();
-    while (run.stepsDone < end && performance.now() - start < SLICE) {
+    let now = start;
+    while (run.stepsDone < end && now - start < SLICE) {
       losses.push(run.step());
+      times.push(performance.now() - now);
+      now += times.at(-1);
       if (run.stepsDone <= WATCHED) break;
     }
-    port.postMessage({ type: "progress", step: run.stepsDone, losses, steering: steering(model) });
+    const message = { type: "progress", step: run.stepsDone, losses, times };
+    port.postMessage({ ...message, steering: steering(model) });
     if (!losses.every(Number.isFinite)) {
       throw new Error("the loss is not finite: a smaller learning rate helps");
     }

@@ -6,19 +6,15 @@ import { Random } from "./random.mjs";
 /** @import { LearningDiT } from "./backward.mjs" */
 /** @import { Prediction } from "./flow.mjs" */
 
-export const RECIPE = {
-  steps: 800,
-  batchSize: 32,
-  learningRate: 3e-3,
-  weightDecay: 0,
-  beta1: 0.9,
-  beta2: 0.99,
-  maxNorm: 1,
-  emaDecay: 0.995,
-  labelDropout: 0.1,
-  /** @type {Prediction} */
-  predicts: "velocity",
-};
+/**
+ * @typedef {{
+ *   steps: number, batchSize: number, learningRate: number, emaDecay: number,
+ *   weightDecay?: number, predicts?: Prediction,
+ * }} Recipe
+ */
+
+// The same in all runs of the book
+const [BETA1, BETA2, MAX_NORM, LABEL_DROPOUT] = [0.9, 0.99, 1, 0.1];
 
 // The learning rate at a step as a share of its maximum: a linear rise, then a cosine to 1%
 /** @type {(step: number, steps: number) => number} */
@@ -30,9 +26,9 @@ export function rate(step, steps) {
 
 export class Run {
   // data: {latents, labels}, the latents one after the other
-  /** @param {LearningDiT} model @param {{latents: Float32Array, labels: ArrayLike<number>}} data @param {Partial<typeof RECIPE>} recipe @param {number} seed */
-  constructor(model, data, recipe = {}, seed = 0) {
-    this.recipe = { ...RECIPE, ...recipe };
+  /** @param {LearningDiT} model @param {{latents: Float32Array, labels: ArrayLike<number>}} data @param {Recipe} recipe @param {number} seed */
+  constructor(model, data, recipe, seed = 0) {
+    this.recipe = { weightDecay: 0, predicts: /** @type {Prediction} */ ("velocity"), ...recipe };
     if (this.recipe.batchSize > data.labels.length) {
       throw new Error(
         `Run: batchSize is ${this.recipe.batchSize}, expected at most ${data.labels.length}`,
@@ -61,7 +57,7 @@ export class Run {
   // Rows of the data in random order, pass after pass, with their noise, their times
   // u = sigmoid(N(0, 1)), and labels of which some became the null class
   draw() {
-    const { batchSize, labelDropout } = this.recipe;
+    const { batchSize } = this.recipe;
     const { sampleSize, config } = this.model;
     if (this.order.length < batchSize) {
       this.order = [...this.random.permutation(this.data.labels.length)];
@@ -73,7 +69,7 @@ export class Run {
     );
     const u = Float32Array.from(rows, () => 1 / (1 + Math.exp(-this.random.normal())));
     const y = rows.map((row) =>
-      this.random.uniform() < labelDropout ? config.numClasses : this.data.labels[row]
+      this.random.uniform() < LABEL_DROPOUT ? config.numClasses : this.data.labels[row]
     );
     return { x0, noise: this.random.normals(x0.length), u, y };
   }
@@ -98,9 +94,8 @@ export class Run {
 
     const n = this.stepsDone + 1;
     const norm = Math.sqrt(arena.kernels.sumSquares(gradients, count));
-    const clip = Math.min(1, recipe.maxNorm / (norm + 1e-6));
+    const clip = Math.min(1, MAX_NORM / (norm + 1e-6));
     const learningRate = recipe.learningRate * rate(this.stepsDone, recipe.steps);
-    const { beta1, beta2 } = recipe;
     arena.kernels.adamw(
       parameters,
       gradients,
@@ -108,10 +103,10 @@ export class Run {
       this.secondMoment,
       count,
       clip,
-      beta1,
-      beta2,
-      learningRate / (1 - beta1 ** n),
-      1 / Math.sqrt(1 - beta2 ** n),
+      BETA1,
+      BETA2,
+      learningRate / (1 - BETA1 ** n),
+      1 / Math.sqrt(1 - BETA2 ** n),
       1 - learningRate * recipe.weightDecay,
     );
     const decay = Math.min(recipe.emaDecay, n / (9 + n));

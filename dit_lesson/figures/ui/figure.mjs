@@ -9,13 +9,16 @@ import { wiring } from "./wires.mjs";
 function fetchAsset(model, name) {
   if (model.asset) return model.asset(name);
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`no kernel sends ${name}`)), 20_000);
     const take = (content, [buffer] = []) => {
       if (content.asset !== name) return;
       clearTimeout(timer);
       model.off("msg:custom", take);
       resolve(new Uint8Array(buffer.buffer ?? buffer, buffer.byteOffset ?? 0, buffer.byteLength));
     };
+    const timer = setTimeout(() => {
+      model.off("msg:custom", take);
+      reject(new Error(`no kernel sends ${name}`));
+    }, 20_000);
     model.on("msg:custom", take);
     model.send({ asset: name });
   });
@@ -124,16 +127,13 @@ function mount(description, model, el) {
       type: "button",
       onclick() {
         write(changes);
-        tell(i);
+        chosen = inForce = i;
         mark();
       },
     }, text)
   );
-  let inForce = told.length - 1;
-  const tell = (i) => {
-    inForce = i;
-    say(story, told[i][2] ?? "");
-  };
+  let chosen = told.length - 1; // the last that was pressed
+  let inForce = chosen;
   // Room for the longest of the sentences: the pictures stay where they are from one to the next
   const keepRoom = () => {
     const probe = h("p", { class: "dit-story dit-probe", "aria-hidden": "true" });
@@ -150,7 +150,9 @@ function mount(description, model, el) {
     const holds = ([, changes]) =>
       Object.entries(changes).every(([name, value]) => same(state[name], value));
     const found = holds(told[inForce]) ? inForce : told.findIndex(holds);
-    if (found >= 0 && found !== inForce) tell(found);
+    // whoever moves a slider through another's values is told of it there, and not beyond
+    inForce = found < 0 ? chosen : found;
+    say(story, told[inForce][2] ?? "");
     buttons.forEach((button, i) => {
       const pressed = String(i === found);
       // to set what is set would cost the page a look at its styles
@@ -207,8 +209,10 @@ function mount(description, model, el) {
     const state = read();
     const missing = wanted.some((name) => !files[name]);
     const inputs = [missing, ...(reads ?? names).map((name) => state[name])];
-    if (!same(inputs, last)) staged = stages(state);
-    last = inputs;
+    const handed = takes.map((name) => state[name]); // not compared by what they hold: it is much
+    const others = handed.some((value, i) => value !== last?.handed[i]);
+    if (others || !same(inputs, last?.inputs)) staged = stages(state);
+    last = { inputs, handed };
     work?.follow(state);
     now = { ...staged, ...shown };
     if (work) el.setAttribute("aria-busy", String(Boolean(now.busy)));

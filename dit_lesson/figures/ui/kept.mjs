@@ -20,7 +20,7 @@ export function keep(bytes) {
   }
 }
 
-// What is kept, read once
+// What is kept, read once; nothing, if it is no such file
 let read = { text: null, weights: undefined };
 /** @type {() => Tensors | undefined} */
 export function kept() {
@@ -30,8 +30,11 @@ export function kept() {
   } catch { // blocked
   }
   if (text !== read.text) {
-    const bytes = text && Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-    read = { text, weights: bytes ? readTensors(bytes) : undefined };
+    read = { text, weights: undefined };
+    try {
+      if (text) read.weights = readTensors(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)));
+    } catch { // cut off, or another page's
+    }
   }
   return read.weights;
 }

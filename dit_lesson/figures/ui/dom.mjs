@@ -31,6 +31,9 @@ export function say(element, words, state, now) {
   else if (element.firstChild.data !== text) element.firstChild.data = text;
 }
 
+/** @type {(a: any, b: any) => boolean} */
+export const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
+
 // Shows an element or hides it; to hide what is hidden would cost the page a look at its styles.
 export function reveal(element, wanted) {
   if (element.hidden === wanted) element.hidden = !wanted;

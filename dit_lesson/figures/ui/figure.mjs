@@ -1,34 +1,10 @@
 // A figure out of its mathematics and one description.
-import { readTensors } from "../core/safetensors.mjs";
-import { h, numbers, say, status } from "./dom.mjs";
+import { loader } from "./assets.mjs";
+import { h, numbers, same, status } from "./dom.mjs";
 import { readPalette, setBox } from "./pictures.mjs";
+import { story } from "./story.mjs";
 import { wiring } from "./wires.mjs";
 /** @import { Part } from "./dom.mjs" */
-
-// The bytes of an asset: from the page that hosts the figure, else from the kernel.
-function fetchAsset(model, name) {
-  if (model.asset) return model.asset(name);
-  return new Promise((resolve, reject) => {
-    const take = (content, [buffer] = []) => {
-      if (content.asset !== name) return;
-      clearTimeout(timer);
-      model.off("msg:custom", take);
-      resolve(new Uint8Array(buffer.buffer ?? buffer, buffer.byteOffset ?? 0, buffer.byteLength));
-    };
-    const timer = setTimeout(() => {
-      model.off("msg:custom", take);
-      reject(new Error(`no kernel sends ${name}`));
-    }, 20_000);
-    model.on("msg:custom", take);
-    model.send({ asset: name });
-  });
-}
-
-// Packed tensors are unpacked, other bytes (a WebAssembly module) stay bytes: the header of a
-// safetensors file opens with a brace after its length.
-const unpack = (bytes) => (bytes[8] === "{".charCodeAt(0) ? readTensors(bytes) : bytes);
-
-const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
 // `stages(state)`: what is shown, from what the figure is given, its choices and its assets (a
 // stage that needs an asset is undefined until it is there).  `reads`: the choices that `stages`
@@ -64,18 +40,74 @@ export function figure(description) {
   return { render: ({ model, el }) => mount(description, model, el) };
 }
 
+// Puts the parts into their areas of the layouts, and the wires between them
+function setStage({ areas = {}, ...templates }, wires, parts) {
+  const stage = h("div", { class: "dit-stage" });
+  for (const [kind, template] of Object.entries(templates)) {
+    stage.style.setProperty(`--dit-${kind}`, template);
+  }
+  const lines = wiring(stage, wires, parts);
+  stage.append(lines.element);
+  for (const [name, { element }] of Object.entries(parts)) {
+    const area = areas[name] ?? name;
+    element.style.gridArea = area;
+    for (const [kind, template] of Object.entries(templates)) {
+      if (!template.match(/[\w-]+/g).includes(area)) element.classList.add(`dit-not-${kind}`);
+    }
+    stage.append(element);
+  }
+  return { stage, lines };
+}
+
+// The controls beside the stage, those that are folded behind a line that opens
+function setControls(parts, folded) {
+  const elements = (names) => names.map((name) => parts[name].element);
+  const box = elements(Object.keys(parts).filter((name) => !folded.includes(name)));
+  if (folded.length) {
+    const more = h("div", { class: "dit-group" }, ...elements(folded));
+    box.push(h("details", { class: "dit-fold" }, h("summary", {}, "more controls"), more));
+  }
+  const classes = box.length > 6 ? "dit-controls dit-many" : "dit-controls";
+  return h("div", { class: classes }, ...box);
+}
+
+// A notebook has commands on plain keys (arrows fold headings, "dd" deletes a cell), and a page
+// looks for open menus at each, before the key is on its way down: what is typed into a control
+// belongs to the control.  Returns what ends it.
+function keepKeys(el) {
+  const own = (event) => {
+    const plain = !(event.ctrlKey || event.metaKey || event.altKey);
+    if (plain && event.composedPath().includes(el)) event.stopImmediatePropagation();
+  };
+  const keys = ["keydown", "keyup"];
+  for (const kind of keys) globalThis.addEventListener(kind, own, true);
+  return () => {
+    for (const kind of keys) globalThis.removeEventListener(kind, own, true);
+  };
+}
+
+// Calls `repaint` when the page's colours change.  Returns what ends it.
+function watchTheme(repaint) {
+  const theme = new MutationObserver(repaint);
+  for (const root of [document.documentElement, document.body]) {
+    theme.observe(root, { attributeFilter: ["data-theme", "data-jp-theme-light", "class"] });
+  }
+  const preference = matchMedia("(prefers-color-scheme: dark)");
+  preference.addEventListener("change", repaint);
+  return () => {
+    theme.disconnect();
+    preference.removeEventListener("change", repaint);
+  };
+}
+
 function mount(description, model, el) {
-  const { stages, reads, takes = [], parts, wires = [], controls = {}, presets = [], layout } =
-    description;
+  const { stages, reads, takes = [], presets = [], opening = "", folded = [], note } = description;
   const given = model.get("given");
   const names = Object.keys(given.start);
   const followed = [...names, ...takes];
-  const files = {};
-  const assets = {};
-  const wanted = [...Object.keys(given.assets), ...(description.live ? ["worker"] : [])];
   const read = () => ({
     ...given,
-    ...assets,
+    ...loading.assets,
     ...Object.fromEntries(followed.map((name) => [name, model.get(name)])),
   });
   const write = (changes) => {
@@ -88,7 +120,7 @@ function mount(description, model, el) {
       // a host without a kernel may refuse; the view's own state is already set
     }
   };
-  const build = (factories) =>
+  const build = (factories = {}) =>
     Object.fromEntries(
       Object.entries(factories).map(([name, factory]) => [
         name,
@@ -96,119 +128,47 @@ function mount(description, model, el) {
       ]),
     );
 
-  const onStage = build(parts);
-  const beside = build(controls);
-  const stage = h("div", { class: "dit-stage" });
-  const { areas = {}, ...templates } = layout;
-  for (const [kind, template] of Object.entries(templates)) {
-    stage.style.setProperty(`--dit-${kind}`, template);
-  }
-  const lines = wiring(stage, wires, onStage);
-  stage.append(lines.element);
-  for (const [name, { element }] of Object.entries(onStage)) {
-    const area = areas[name] ?? name;
-    element.style.gridArea = area;
-    for (const [kind, template] of Object.entries(templates)) {
-      if (!template.match(/[\w-]+/g).includes(area)) element.classList.add(`dit-not-${kind}`);
-    }
-    stage.append(element);
-  }
-
-  const story = h("p", { class: "dit-story", role: "status" }, description.opening ?? "");
-  // a preset takes back what others have changed, so that its sentence says what is seen
-  const turned = new Set(presets.flatMap(([, changes]) => Object.keys(changes)));
-  const first = Object.fromEntries([...turned].map((name) => [name, given.start[name]]));
-  const told = [
-    ...presets.map(([text, changes, sentence]) => [text, { ...first, ...changes }, sentence]),
-    ["reset", given.start, description.opening],
-  ];
-  const buttons = told.map(([text, changes], i) =>
-    h("button", {
-      type: "button",
-      onclick() {
-        write(changes);
-        chosen = inForce = i;
-        mark();
-      },
-    }, text)
-  );
-  let chosen = told.length - 1; // the last that was pressed
-  let inForce = chosen;
-  // Room for the longest of the sentences: the pictures stay where they are from one to the next
-  const keepRoom = () => {
-    const probe = h("p", { class: "dit-story dit-probe", "aria-hidden": "true" });
-    story.after(probe);
-    const heights = told.map(([, , sentence = ""]) => {
-      say(probe, sentence);
-      return probe.offsetHeight;
-    });
-    probe.remove();
-    story.style.minHeight = `${Math.max(...heights)}px`;
-  };
-  const mark = () => {
-    const state = read();
-    const holds = ([, changes]) =>
-      Object.entries(changes).every(([name, value]) => same(state[name], value));
-    const found = holds(told[inForce]) ? inForce : told.findIndex(holds);
-    // whoever moves a slider through another's values is told of it there, and not beyond
-    inForce = found < 0 ? chosen : found;
-    say(story, told[inForce][2] ?? "");
-    buttons.forEach((button, i) => {
-      const pressed = String(i === found);
-      // to set what is set would cost the page a look at its styles
-      if (button.ariaPressed !== pressed) button.ariaPressed = pressed;
-    });
-  };
-  const sentence = status();
-  let now = {};
-  const details = description.table && numbers(() => description.table(read(), now));
-
-  const retry = h("button", { type: "button", hidden: true, onclick: () => load() }, "try again");
-  const waiting = h("div", { class: "dit-waiting" }, sentence.element, retry);
-  el.classList.add("dit-live");
-  const { folded = [] } = description;
-  const elements = (names) => names.map((name) => beside[name].element);
-  const box = elements(Object.keys(beside).filter((name) => !folded.includes(name)));
-  if (folded.length) {
-    const more = h("div", { class: "dit-group" }, ...elements(folded));
-    box.push(h("details", { class: "dit-fold" }, h("summary", {}, "more controls"), more));
-  }
-  const panel = h(
-    "div",
-    { class: box.length > 6 ? "dit-controls dit-many" : "dit-controls" },
-    ...box,
-  );
-  el.append(
-    h("div", { class: "dit-presets", role: "group", "aria-label": "presets" }, ...buttons),
-    story,
-    stage,
-    ...(box.length ? [panel] : []),
-    waiting,
-    ...(description.note ? [h("p", { class: "dit-note" }, description.note)] : []),
-    ...(details ? [details.element] : []),
-  );
-  // a notebook has commands on plain keys (arrows fold headings, "dd" deletes a cell), and a page
-  // looks for open menus at each, before the key is on its way down: what is typed into a control
-  // belongs to the control
-  const own = (event) => {
-    const plain = !(event.ctrlKey || event.metaKey || event.altKey);
-    if (plain && event.composedPath().includes(el)) event.stopImmediatePropagation();
-  };
-  const keys = ["keydown", "keyup"];
-  for (const kind of keys) globalThis.addEventListener(kind, own, true);
-
-  const every = [...Object.values(onStage), ...Object.values(beside)];
   let palette;
   let staged = {};
   let shown = {};
+  let now = {};
   let work;
   let last;
   let present = "";
   let resized = true;
+  const sentence = status();
+  const details = description.table && numbers(() => description.table(read(), now));
+  const loading = loader(
+    [...Object.keys(given.assets), ...(description.live ? ["worker"] : [])],
+    {
+      model,
+      sizes: given.assets,
+      say: sentence.say,
+      ready(files) {
+        work = description.live?.({ files, write, show });
+        ask();
+      },
+    },
+  );
+  const onStage = build(description.parts);
+  const beside = build(description.controls);
+  const every = [...Object.values(onStage), ...Object.values(beside)];
+  const { stage, lines } = setStage(description.layout, description.wires ?? [], onStage);
+  const controls = setControls(beside, folded);
+  const tale = story(presets, opening, { start: given.start, read, write });
+  el.classList.add("dit-live");
+  el.append(
+    ...tale.elements,
+    stage,
+    ...(controls.firstChild ? [controls] : []),
+    h("div", { class: "dit-waiting" }, sentence.element, loading.retry),
+    ...(note ? [h("p", { class: "dit-note" }, note)] : []),
+    ...(details ? [details.element] : []),
+  );
+
   const draw = () => {
     const state = read();
-    const missing = wanted.some((name) => !files[name]);
-    const inputs = [missing, ...(reads ?? names).map((name) => state[name])];
+    const inputs = [loading.missing(), ...(reads ?? names).map((name) => state[name])];
     const handed = takes.map((name) => state[name]); // not compared by what they hold: it is much
     const others = handed.some((value, i) => value !== last?.handed[i]);
     if (others || !same(inputs, last?.inputs)) staged = stages(state);
@@ -221,15 +181,15 @@ function mount(description, model, el) {
     const seen = every.map(({ element }) => Number(element.hidden)).join("");
     if (resized || seen !== present) lines.measure();
     if (resized) {
-      keepRoom();
+      tale.keepRoom();
       // on a phone they stay at the edge of the screen: what is focused above them keeps clear
-      el.style.setProperty("--dit-edge", `${panel.offsetHeight}px`);
+      el.style.setProperty("--dit-edge", `${controls.offsetHeight}px`);
     }
     present = seen;
     resized = false;
     lines.draw(state, now);
-    mark();
-    if (!missing) sentence.say(description.sentence(state, now));
+    tale.draw(state);
+    if (!loading.missing()) sentence.say(description.sentence(state, now));
     details?.draw();
   };
   let asked = 0;
@@ -239,65 +199,33 @@ function mount(description, model, el) {
       if (el.isConnected) draw();
     });
   };
-
   const show = (changes) => {
     shown = { ...shown, ...changes };
     ask();
   };
 
-  // Assets are asked for when the figure comes near the screen; the first picture does not wait.
-  const load = async () => {
-    const size = wanted.reduce((sum, name) => sum + (files[name] ? 0 : given.assets[name] ?? 0), 0);
-    retry.hidden = true;
-    sentence.say(`Loading the trained model (${Math.round(size / 1000)} kB) …`);
-    try {
-      await Promise.all(
-        wanted.filter((name) => !files[name]).map(async (name) => {
-          const bytes = await fetchAsset(model, name);
-          assets[name] = unpack(bytes);
-          files[name] = bytes;
-        }),
-      );
-      work = description.live?.({ files, write, show });
-      ask();
-    } catch {
-      sentence.say("The trained model could not be loaded, so part of this figure stays empty.");
-      retry.hidden = false;
-    }
-  };
-  const near = new IntersectionObserver((entries) => {
-    if (!entries.some((entry) => entry.isIntersecting)) return;
-    near.disconnect();
-    // Safari has no idle callback
-    (globalThis.requestIdleCallback ?? setTimeout)(() => load());
-  }, { rootMargin: "100%" });
-  if (wanted.length) near.observe(el);
-
   for (const name of followed) model.on(`change:${name}`, ask);
+  globalThis.addEventListener("storage", ask); // weights that another page keeps, kept.mjs
   const size = new ResizeObserver((entries) => {
     for (const { target, contentRect } of entries) setBox(target, contentRect);
     resized = true;
     ask();
   });
   for (const element of [el, stage, ...el.querySelectorAll("canvas")]) size.observe(element);
-  const repaint = () => {
-    palette = undefined;
-    ask();
-  };
-  const theme = new MutationObserver(repaint);
-  for (const root of [document.documentElement, document.body]) {
-    theme.observe(root, { attributeFilter: ["data-theme", "data-jp-theme-light", "class"] });
-  }
-  const preference = matchMedia("(prefers-color-scheme: dark)");
-  preference.addEventListener("change", repaint);
-  globalThis.addEventListener("storage", ask); // weights that another page keeps, kept.mjs
+  const ends = [
+    loading.whenNear(el),
+    keepKeys(el),
+    watchTheme(() => {
+      palette = undefined;
+      ask();
+    }),
+  ];
   return () => {
     cancelAnimationFrame(asked);
     work?.stop();
-    for (const observer of [near, size, theme]) observer.disconnect();
-    preference.removeEventListener("change", repaint);
+    size.disconnect();
+    for (const end of ends) end();
     globalThis.removeEventListener("storage", ask);
-    for (const kind of keys) globalThis.removeEventListener(kind, own, true);
     try {
       for (const name of followed) model.off(`change:${name}`, ask);
     } catch {

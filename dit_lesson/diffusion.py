@@ -236,11 +236,16 @@ class VariancePreserving:
 
     Args:
         betas: (T,), of the schedule that a model is trained on.
+        steps: (T,), what the model is told at each of them, 0, ..., T - 1 by default. Fewer steps
+            of a longer schedule are ``VariancePreserving(*respace(betas, num_steps))``.
+    Raises: ValueError if betas are no shares, or steps are not as many.
     Source: Ho et al. 2020; the velocity: Salimans & Ho 2022, appendix D.
     """
 
-    def __init__(self, betas: Tensor):
-        self.betas, self.alpha_bars = betas, alpha_bar(betas)
+    def __init__(self, betas: Tensor, steps: Tensor | None = None):
+        self.betas, self.alpha_bars, self.steps = betas, alpha_bar(betas), steps
+        if steps is not None:
+            shapes("VariancePreserving", betas=(betas, "T"), steps=(steps, "T"))
         # step -1 is the data: nothing was taken away yet, and in a list it is the last place
         self._share = torch.cat([self.alpha_bars, betas.new_ones(1)])
 
@@ -255,21 +260,31 @@ class VariancePreserving:
         return -b, a
 
     def told(self, t: Tensor) -> Tensor:
-        """The step itself, whatever steps are skipped."""
-        return t
+        """The step itself, whatever steps are skipped; of respaced betas the original one."""
+        return t if self.steps is None else self.steps.to(t.device)[t]
 
     def draw(self, n: int, generator: torch.Generator) -> Tensor:
         """Every step is as likely as any other. Source: DiT, section 3.1."""
         return torch.randint(0, len(self.betas), (n,), generator=generator, device=generator.device)
 
     def times(self, num_steps: int) -> Tensor:
-        """From T - 1 in ``num_steps`` nearly equal steps to -1, (num_steps + 1,) whole numbers."""
+        """From T - 1 in ``num_steps`` nearly equal steps to -1, (num_steps + 1,) whole numbers.
+
+        Raises: ValueError for too many steps, or a schedule that stops before the data is gone.
+        """
         steps = len(self.betas)
         positive("VariancePreserving.times", num_steps=num_steps)
         require(
             num_steps <= steps,
             f"VariancePreserving.times: num_steps is {num_steps}, expected at most the {steps} "
             "steps of the schedule",
+        )
+        last = float(self.alpha_bars[-1])
+        require(
+            last <= 0.01,
+            f"VariancePreserving.times: alpha_bar ends at {last:.2g}, expected at most 0.01: the "
+            "last step still holds data, so no walk from noise begins there; `respace` keeps a few "
+            "steps of a whole schedule",
         )
         return torch.linspace(steps - 1, -1, num_steps + 1).round().long()
 

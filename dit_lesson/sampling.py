@@ -47,7 +47,7 @@ def walk(
             learned variance.
         noise: (B, C, ...), the start, drawn from N(0, 1); device and dtype follow it.
         path: the one that the model was trained on.
-        steps: how many, or the times themselves from noise to data, such as those of `respace`.
+        steps: how many, or the times themselves from noise to data, such as `respaced_times`.
         step: `deterministic` by default, `heun`, or what `ancestral` makes.
         predicts: what the model's answer is.
     Yields: x (B, C, ...) after each step; the last one is the sample.
@@ -180,8 +180,9 @@ def respace(betas: Tensor, num_steps: int) -> tuple[Tensor, Tensor]:
     the steps.
 
     How a model that was trained on T steps is sampled in fewer: with new betas, so that each step
-    takes off as much noise as the steps it stands for, and with the **original** t. A schedule
-    made anew (`linear_betas(num_steps)`) has other steps, which the model never saw.
+    takes off as much noise as the steps it stands for, and with the **original** t, as on the path
+    ``VariancePreserving(*respace(betas, num_steps))``. A schedule made anew
+    (`linear_betas(num_steps)`) has other steps, which the model never saw.
 
     Args:
         betas: (T,), of the schedule that the model was trained on.
@@ -199,6 +200,17 @@ def respace(betas: Tensor, num_steps: int) -> tuple[Tensor, Tensor]:
     share = alpha_bar(betas)[kept]
     before = torch.cat([share.new_ones(1), share[:-1]])
     return 1 - share / before, kept
+
+
+def respaced_times(betas: Tensor, num_steps: int) -> list[int]:
+    """The steps of `respace` from noise to data, T - 1, ..., 0 and -1: a `walk` on the old path.
+
+    Args:
+        betas: (T,), of the schedule that the model was trained on.
+        num_steps: how many steps are kept.
+    Returns: num_steps + 1 whole numbers.
+    """
+    return [*respace(betas, num_steps)[1].flip(0).tolist(), -1]
 
 
 def guided(

@@ -22,7 +22,7 @@ from dit_lesson.data import digits
 from dit_lesson.diffusion import VariancePreserving, linear_betas
 from dit_lesson.experiments.shipped import SHIPPED
 from dit_lesson.models import DiT, DiTConfig
-from dit_lesson.sampling import ancestral, guided, respace, sample
+from dit_lesson.sampling import ancestral, guided, respaced_times, sample
 
 # --- weights and cards --------------------------------------------------------------------
 
@@ -168,7 +168,7 @@ def test_released_weights_are_sampled_with_250_steps_guidance_and_their_learned_
     source, noise, told = make(), torch.randn(2, 4, 8, 8), []
     torch.save(source.state_dict(), tmp_path / "weights.pt")
     path = VariancePreserving(linear_betas(1000))
-    times = [*respace(path.betas, 250)[1].flip(0).tolist(), -1]
+    times = respaced_times(path.betas, 250)
 
     def paint(model):
         def listening(x, t, y):

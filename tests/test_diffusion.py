@@ -388,6 +388,14 @@ NAN = torch.full((2, 3), float("nan"))
         ),
         (lambda: d.mix(PATH, X, X, T[:1]), r"mix: t has shape \(1,\), expected \(2,\)"),
         (lambda: PATH.times(1001), "num_steps is 1001, expected at most the 1000 steps"),
+        (
+            lambda: d.VariancePreserving(d.linear_betas(100, rescale=False)).times(10),
+            "VariancePreserving.times: alpha_bar ends at 0.36, expected at most 0.01: the last",
+        ),
+        (
+            lambda: d.VariancePreserving(PATH.betas, T),
+            r"VariancePreserving: steps has shape \(2,\), expected \(1000,\)",
+        ),
         (lambda: d.Straight().times(0), "Straight.times: num_steps is 0"),
         (lambda: d.Straight(2), "Straight: noise_at is 2, expected 0 or 1"),
         (lambda: d.interpolate(X, X, T, 1), "interpolate: t is int64 of shape"),

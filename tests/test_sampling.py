@@ -13,6 +13,7 @@ from dit_lesson.sampling import (
     guided,
     heun,
     respace,
+    respaced_times,
     sample,
     walk,
 )
@@ -180,7 +181,8 @@ def test_a_walk_over_respaced_steps_is_a_walk_with_the_new_betas_and_the_old_t()
     assert told[0] == 999 and told[-1] == 0
 
     noises = iter([draw(4, 1, seed=number) for number in reversed(range(1, 10))])
-    start, steps = draw(4, 1), [*kept.flip(0).tolist(), -1]
+    start, steps = draw(4, 1), respaced_times(BETAS, 10)
+    assert steps == [*kept.flip(0).tolist(), -1]
     found = start
     for t, s in zip(steps[:-1], steps[1:], strict=True):
         mean, tilde, _ = d.posterior(
@@ -199,16 +201,29 @@ def test_a_walk_over_respaced_steps_is_a_walk_with_the_new_betas_and_the_old_t()
 @pytest.mark.parametrize("steps", [5, 20, 100])
 def test_fewer_steps_do_not_blow_the_sample_up(steps):
     """A model is told its own t, so that skipped steps cost accuracy and nothing else."""
-    _, kept = respace(BETAS, steps)
     samples = sample(
         gaussian(LINEAR, mean=0.0, std=1.0),
         draw(20_000, 1),
         LINEAR,
-        [*kept.flip(0).tolist(), -1],
+        respaced_times(BETAS, steps),
         ancestral(generator(1)),
     )
     # too small where the variance of a long step is beta-tilde, never too large
     assert 0.5 < samples.std().item() < 1.05
+
+
+def test_the_path_of_respaced_betas_tells_the_model_the_original_t():
+    model, told = gaussian(LINEAR), []
+
+    def listening(x, t):
+        told.append(int(t[0]))
+        return model(x, t)
+
+    path, times = d.VariancePreserving(*respace(BETAS, 100)), respaced_times(BETAS, 100)
+    found = sample(listening, draw(4, 1), path, 100, ancestral(generator(2)))
+    assert told == times[:-1]
+    expected = sample(model, draw(4, 1), LINEAR, times, ancestral(generator(2)))
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
 
 
 # --- the learned variance -----------------------------------------------------------------

@@ -24,7 +24,7 @@ from dit_lesson.experiments.judging import decode, judged_images
 from dit_lesson.experiments.race import data
 from dit_lesson.experiments.recipes import DDPM, DIGITS_DIT, train_dit
 from dit_lesson.models import DiT
-from dit_lesson.sampling import Denoiser, ancestral, guided, respace, sample
+from dit_lesson.sampling import Denoiser, ancestral, guided, respaced_times, sample
 from dit_lesson.training import Recipe
 
 Variance = Literal["small", "learned", "large"]
@@ -56,11 +56,11 @@ def variance_run(recipe: Recipe, variance: Variance, seed: int) -> dict[str, Any
     """
     model, found = trained(recipe, seed), {}
     for steps in STEPS:
-        times = [*respace(DDPM.betas, steps)[1].flip(0).tolist(), -1]
+        times = respaced_times(DDPM.betas, steps)
         found[str(steps)] = painted(model, times, variance, variance, seed) | {
             "bits": round(bits(model, variance, times), 2)
         }
-    times = [*respace(DDPM.betas, STEPS[0])[1].flip(0).tolist(), -1]
+    times = respaced_times(DDPM.betas, STEPS[0])
     return {"steps": found, "small_at_last": painted(model, times, variance, "small", seed)}
 
 

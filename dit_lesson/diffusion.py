@@ -247,12 +247,15 @@ class VariancePreserving:
         if steps is not None:
             shapes("VariancePreserving", betas=(betas, "T"), steps=(steps, "T"))
         # step -1 is the data: nothing was taken away yet, and in a list it is the last place
-        self._share = torch.cat([self.alpha_bars, betas.new_ones(1)])
+        alpha_bars = torch.cat([self.alpha_bars, betas.new_ones(1)])
+        self._a, self._b = alpha_bars.sqrt(), (1 - alpha_bars).sqrt()
 
     def coefficients(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """A and b, (B,) each."""
-        share = self._share.to(t.device)[t]
-        return share.sqrt(), (1 - share).sqrt()
+        a, b = self._a, self._b
+        if t.device.type != "cpu":  # single precision, since Apple's GPUs have no other
+            a, b = (value.float().to(t.device) for value in (a, b))
+        return a[t], b[t]
 
     def slopes(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """Their slopes along the angle: -b and a."""
@@ -597,7 +600,8 @@ def _surprise(x0: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
 
 def _per_sample(value: Tensor, like: Tensor) -> Tensor:
     """(B,) -> (B, 1, ..., 1) in the dtype of ``like``, so that it broadcasts over a sample."""
-    return value.to(like.device, like.dtype).reshape(-1, *[1] * (like.ndim - 1))
+    # first the dtype: some devices have no float64
+    return value.to(like.dtype).to(like.device).reshape(-1, *[1] * (like.ndim - 1))
 
 
 def _require_shares(function: str, **values: Tensor) -> None:

@@ -40,7 +40,8 @@ def walk(
 ) -> Iterator[Tensor]:
     r"""$x_{t_0} \to x_{t_1} \to \dots \to x_{t_n}$: yields x after every step.
 
-    The model is told what the path says of t, never a number of its own count.
+    The model is told what the path says of t, never a number of its own count. Times, a and b
+    are computed on the CPU in double precision, and go to a GPU in single.
 
     Args:
         model: called as ``model(x, t)``; of an answer with 2 C channels the second half is the
@@ -56,7 +57,7 @@ def walk(
     """
     shapes("walk", noise=(noise, "B ..."))
     numbers("walk", noise=noise)
-    times = path.times(steps) if isinstance(steps, int) else torch.as_tensor(steps)
+    times = path.times(steps) if isinstance(steps, int) else torch.as_tensor(steps, device="cpu")
     toward = path.coefficients(times)[0].diff()  # the share of data must grow
     require(
         len(times) >= 2 and bool((toward > 0).all()),
@@ -64,7 +65,10 @@ def walk(
     )
 
     def denoise(x: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        answer, share = model(x, path.told(t)), None
+        told = path.told(t)
+        if told.is_floating_point() and x.device.type != "cpu":
+            told = told.float()  # Apple's GPUs have no float64
+        answer, share = model(x, told.to(x.device)), None
         if x.ndim > 1 and answer.shape[1] == 2 * x.shape[1]:
             answer, share = answer.chunk(2, dim=1)
         shapes("walk", x=(x, "B ..."), answer=(answer, "B ..."))
@@ -72,7 +76,7 @@ def walk(
 
     x = noise
     for t, s in zip(times[:-1], times[1:], strict=True):
-        t, s = (time.to(noise.device).expand(len(x)) for time in (t, s))
+        t, s = (time.expand(len(x)) for time in (t, s))
         x = (step or deterministic)(denoise, x, t, s, path)
         yield x
 
@@ -169,7 +173,7 @@ def ancestral(
 
 def _coefficients(path: Path, t: Tensor, x: Tensor) -> tuple[Tensor, ...]:
     shape = (-1, *[1] * (x.ndim - 1))
-    return tuple(value.to(x.device, x.dtype).reshape(shape) for value in path.coefficients(t))
+    return tuple(value.to(x.dtype).to(x.device).reshape(shape) for value in path.coefficients(t))
 
 
 # --- fewer steps, and guidance ------------------------------------------------------------

@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from dit_lesson import diffusion as d
 from dit_lesson.models import DiT, DiTConfig
@@ -158,6 +159,34 @@ def test_noise_fixes_the_sample_and_its_dtype_is_kept():
     assert not torch.equal(once, sample(model, draw(3, 1), LINEAR, 5, ancestral(generator(3))))
     single = sample(lambda x, t: x / 2, draw(3, 1, dtype=torch.float32), LINEAR, 5)
     assert single.dtype == torch.float32
+
+
+class NoDoubles(TorchDispatchMode):
+    """A device without float64, such as Apple's: here the "meta" device."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, torch.Tensor) and result.is_meta:
+            assert result.dtype != torch.float64, func
+        return result
+
+
+@pytest.mark.parametrize("name", PATHS)
+@pytest.mark.parametrize("predicts", ["data", "velocity"])
+def test_a_walk_and_a_loss_ask_a_device_for_no_double_precision(name, predicts):
+    path, told = PATHS[name], []
+
+    def model(x, t):
+        told.append((t.device.type, t.dtype))
+        return x / 2
+
+    with NoDoubles():
+        noise = torch.randn(2, 3, device="meta")
+        assert sample(model, noise, path, 5, predicts=predicts).is_meta
+        t = path.draw(2, generator()).to("meta")
+        d.denoising_loss(model, noise, t, noise, path, predicts, "noise")
+    dtype = torch.float32 if isinstance(path, d.Straight) else torch.int64
+    assert told == 6 * [("meta", dtype)]
 
 
 # --- respacing ----------------------------------------------------------------------------

@@ -47,7 +47,7 @@ class Judge(nn.Module):
 
     def features(self, images: Tensor) -> Tensor:
         """What the last layer reads, (B, feature_size)."""
-        _require_images("Judge", images)
+        shapes("Judge", images=(images, "B 1 32 32"))
         return self.body(images)
 
     def forward(self, images: Tensor) -> Tensor:

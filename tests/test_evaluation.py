@@ -57,6 +57,13 @@ def test_features_are_what_the_head_reads_whatever_the_size_of_a_piece():
     torch.testing.assert_close(judge().head(features[:5]), judge()(images[:5]))
 
 
+def test_a_judge_compiles_into_one_graph():
+    """No value is looked at on the way, so nothing breaks the graph and nothing waits."""
+    judge, (images, _) = Judge().eval(), digits("test")
+    compiled = torch.compile(judge, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(images[:3]), judge(images[:3]))
+
+
 # --- the Fréchet distance -----------------------------------------------------------------
 
 

@@ -48,21 +48,18 @@ def walk(
             learned variance.
         noise: (B, C, ...), the start, drawn from N(0, 1); device and dtype follow it.
         path: the one that the model was trained on.
-        steps: how many, or the times themselves from noise to data, such as `respaced_times`.
+        steps: how many, or the times themselves from noise to data, such as `respaced_times`. Of
+            a path that begins with noise alone, a model that predicts noise starts the walk a
+            thousandth later, since there its answer says nothing of the data.
         step: `deterministic` by default, `heun`, or what `ancestral` makes.
         predicts: what the model's answer is.
     Yields: x (B, C, ...) after each step; the last one is the sample.
-    Raises: ValueError for noise that is not finite, no steps, times that do not fall towards the
-    data, or an answer of another shape.
+    Raises: ValueError for noise that is not finite, no steps, times that are not on the path or do
+    not lead to the data, or an answer of another shape.
     """
     shapes("walk", noise=(noise, "B ..."))
     numbers("walk", noise=noise)
-    times = path.times(steps) if isinstance(steps, int) else torch.as_tensor(steps, device="cpu")
-    toward = path.coefficients(times)[0].diff()  # the share of data must grow
-    require(
-        len(times) >= 2 and bool((toward > 0).all()),
-        f"walk: steps is {steps}, expected at least two times that lead from noise to data",
-    )
+    times = _times(steps, path, predicts)
 
     def denoise(x: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         told = path.told(t)
@@ -92,6 +89,31 @@ def sample(
     """The end of a `walk`, whose arguments these are: (B, C, ...)."""
     *_, last = walk(model, noise, path, steps, step, predicts)
     return last
+
+
+def _times(steps: int | Sequence[float], path: Path, predicts: Prediction) -> Tensor:
+    if isinstance(steps, int):
+        times = path.times(steps)
+        if predicts == "noise" and path.coefficients(times[:1])[0] == 0:
+            times = times[-1] + 0.999 * (times - times[-1])
+        return times
+    times, (first, last) = torch.as_tensor(steps, device="cpu"), path.times(1)
+    falling = f"walk: steps is {steps}, expected at least two times that lead from noise to data"
+    require(times.ndim == 1 and len(times) >= 2, falling)
+    whole = not first.is_floating_point()
+    inside = (times >= torch.minimum(first, last)) & (times <= torch.maximum(first, last))
+    require(
+        bool(inside.all()) and not (whole and times.is_floating_point()),
+        f"walk: steps is {steps}, expected {'whole ' * whole}numbers between {first} and {last}",
+    )
+    a, _ = path.coefficients(times)
+    require(bool((a.diff() > 0).all()), falling)  # the share of data must grow
+    require(
+        predicts != "noise" or bool(a[0] > 0),
+        f"walk: steps begins at {times[0]}, where x is noise alone and a predicted noise says "
+        "nothing of the data, expected a first time nearer to the data",
+    )
+    return times
 
 
 # --- steps --------------------------------------------------------------------------------
@@ -229,7 +251,7 @@ def guided(
 
     At s = 1 this is the answer with the condition y, at s = 0 the one without; above 1 it goes
     beyond. Both answers come from one call with a doubled batch; where the interval says no
-    guidance, and at s = 1, y alone is asked.
+    guidance for any sample, and at s = 1, y alone is asked.
 
     Args:
         model: called as ``model(x, t, y)``.
@@ -248,8 +270,10 @@ def guided(
     shapes("guided", y=(y, "B ..."), null=(nothing, "B ..."))
 
     def answer(x: Tensor, t: Tensor) -> Tensor:
-        in_force = interval is None or interval[0] <= float(t[0]) <= interval[1]
-        if scale == 1 or not in_force:
+        in_force = [True]
+        if interval is not None:
+            in_force = [interval[0] <= time <= interval[1] for time in t.tolist()]
+        if scale == 1 or not any(in_force):
             return model(x, t, y)
         both = model(torch.cat([x, x]), torch.cat([t, t]), torch.cat([y, nothing]))
         conditional, unconditional = both.chunk(2)
@@ -259,6 +283,10 @@ def guided(
             f"guided: channels is {channels}, expected from 1 to {x.shape[1]}",
         )
         told, untold = conditional[:, :count], unconditional[:, :count]
-        return torch.cat([untold + scale * (told - untold), conditional[:, count:]], dim=1)
+        beyond = torch.cat([untold + scale * (told - untold), conditional[:, count:]], dim=1)
+        if all(in_force):
+            return beyond
+        rows = torch.tensor(in_force, device=x.device).reshape(-1, *[1] * (x.ndim - 1))
+        return torch.where(rows, beyond, conditional)
 
     return answer

@@ -151,6 +151,19 @@ def test_a_walk_yields_every_step_calls_the_model_once_and_tells_it_the_original
     assert calls == [1000, 750, 500, 250]
 
 
+@pytest.mark.parametrize(("noise_at", "told"), [(1, [999, 499.5]), (0, [1, 500.5])])
+def test_a_predicted_noise_begins_a_thousandth_behind_pure_noise(noise_at, told):
+    """As in a page, see `timesOf` in core/flow.mjs."""
+    calls, path = [], d.Straight(noise_at)
+
+    def model(x, t):
+        calls.append(t[0].item())
+        return x / 2
+
+    assert sample(model, NOISE, path, 2).isfinite().all()
+    assert calls == pytest.approx(told)
+
+
 def test_noise_fixes_the_sample_and_its_dtype_is_kept():
     model = gaussian(LINEAR)
     once = sample(model, draw(3, 1), LINEAR, 5, ancestral(generator(2)))
@@ -307,6 +320,13 @@ def test_outside_the_interval_the_label_alone_is_asked(t, in_force):
     assert asked == [4 if in_force else 2]
 
 
+def test_each_sample_of_mixed_times_is_guided_by_its_own():
+    t = torch.tensor([200, 801])
+    mixed = guided(labelled, Y, 10, 4.0, interval=(200, 800))(X, t)
+    torch.testing.assert_close(mixed[:1], guided(labelled, Y, 10, 4.0)(X, t)[:1])
+    torch.testing.assert_close(mixed[1:], labelled(X, t, Y)[1:])
+
+
 def test_a_caption_is_guided_away_from_the_empty_caption():
     captions = torch.tensor([[1, 2], [1, 3]])
     seen = []
@@ -375,6 +395,19 @@ NOISE = draw(2, 2, 3)
         (lambda: sample(labelled, NOISE, LINEAR, [5, 9]), r"walk: steps is \[5, 9\], expected"),
         (lambda: sample(labelled, NOISE, LINEAR, [5, 5]), r"walk: steps is \[5, 5\], expected"),
         (lambda: sample(labelled, NOISE, LINEAR, [5]), "expected at least two times that lead"),
+        (
+            lambda: sample(labelled, NOISE, LINEAR, []),
+            r"walk: steps is \[\], expected at least two",
+        ),
+        (lambda: sample(labelled, NOISE, LINEAR, 5.0), "walk: steps is 5.0, expected at least two"),
+        (lambda: sample(labelled, NOISE, LINEAR, [9.0, 5.0]), "whole numbers between 999 and -1"),
+        (lambda: sample(labelled, NOISE, LINEAR, [1000, 5]), "expected whole numbers between 999"),
+        (lambda: sample(labelled, NOISE, LINEAR, [5, -2]), "expected whole numbers between 999"),
+        (lambda: sample(labelled, NOISE, STRAIGHT, [1.5, 0.0]), "numbers between 1.0 and 0.0"),
+        (
+            lambda: sample(labelled, NOISE, STRAIGHT, [1.0, 0.5]),
+            "walk: steps begins at 1.0, where x is noise alone and a predicted noise says nothing",
+        ),
         (
             lambda: sample(lambda x, t: x[0], NOISE, LINEAR, 5),
             r"walk: answer has shape \(2, 3\), expected \(2, 2, 3\)",

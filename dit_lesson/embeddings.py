@@ -129,12 +129,7 @@ class CaptionEncoder(nn.Module):
         self, vocabulary: Sequence[str], max_words: int, hidden_size: int, dropout: float = 0.1
     ):
         super().__init__()
-        require(
-            not isinstance(vocabulary, str)
-            and len(vocabulary) > 0
-            and len(set(vocabulary)) == len(vocabulary),
-            f"CaptionEncoder: vocabulary is {vocabulary!r}, expected a list of different words",
-        )
+        require_words("CaptionEncoder", vocabulary)
         positive("CaptionEncoder", max_words=max_words, hidden_size=hidden_size)
         within("CaptionEncoder", 0, 1, dropout=dropout)
         self.index = {word: number for number, word in enumerate(vocabulary, start=1)}
@@ -175,6 +170,16 @@ class CaptionEncoder(nn.Module):
         if self.training and self.dropout > 0:
             y = torch.where(_dropped(y, self.dropout, generator)[:, None], 0, y)
         return self.embedding_table(y)  # (B, L, D)
+
+
+def require_words(function: str, vocabulary: Sequence[str]) -> None:
+    """Refuse a vocabulary that is one string, is empty, or has a word twice."""
+    require(
+        not isinstance(vocabulary, str)
+        and len(vocabulary) > 0
+        and len(set(vocabulary)) == len(vocabulary),
+        f"{function}: vocabulary is {vocabulary!r}, expected a list of different words",
+    )
 
 
 def _dropped(y: Tensor, dropout: float, generator: torch.Generator | None) -> Tensor:

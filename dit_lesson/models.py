@@ -1,5 +1,6 @@
 r"""The whole models: `ViT`, which names a digit, and `DiT`, which paints one."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -18,11 +19,11 @@ from dit_lesson.blocks import (
     InContextBlock,
     ViTBlock,
 )
-from dit_lesson.embeddings import CaptionEncoder, LabelEmbedder, TimestepEmbedder
+from dit_lesson.embeddings import CaptionEncoder, LabelEmbedder, TimestepEmbedder, require_words
 from dit_lesson.norms import Modulation
 from dit_lesson.patches import PatchEmbed, unpatchify
 from dit_lesson.positions import sincos_2d
-from dit_lesson.validation import divides, one_of, positive, shapes, within
+from dit_lesson.validation import divides, one_of, positive, require, shapes, within
 
 Conditioning = Literal["in-context", "cross-attention", "adaln", "adaln-zero"]
 
@@ -203,11 +204,22 @@ class DiTConfig:
         name = type(self).__name__
         divides(name, patch_size=self.patch_size, input_size=self.input_size)
         divides(name, num_heads=self.num_heads, hidden_size=self.hidden_size)
+        require(
+            self.hidden_size % 4 == 0,
+            f"{name}: hidden_size is {self.hidden_size}, expected a multiple of 4",
+        )
+        require(
+            1 <= self.mlp_ratio * self.hidden_size < math.inf,
+            f"{name}: mlp_ratio is {self.mlp_ratio}, expected a positive number that gives the MLP "
+            "an inner width",
+        )
         positive(name, in_channels=self.in_channels, depth=self.depth, max_words=self.max_words)
         positive(name, num_classes=self.num_classes)
         within(name, 0, 1, class_dropout_prob=self.class_dropout_prob)
         one_of(name, DESIGNS, conditioning=self.conditioning)
         one_of(name, ("paper", "unit"), embedding_init=self.embedding_init)
+        if self.vocabulary:
+            require_words(name, self.vocabulary)
         object.__setattr__(self, "vocabulary", tuple(self.vocabulary))  # JSON gives a list
 
     @property
@@ -254,7 +266,7 @@ class DiT(nn.Module):
             Without it, the config says which one is made.
     forward(x, t, y, generator): x (B, C, I, I), t (B,), y (B,) labels or (B, L) words ->
     (B, out_channels, I, I); generator, the source of the label dropout in training.
-    Raises: ValueError if the shape of an input does not fit.
+    Raises: ValueError if the shape of an input or the width of y_embedder does not fit.
     Source: DiT, section 3.2; initialisation as in the released code.
     """
 
@@ -273,6 +285,8 @@ class DiT(nn.Module):
         self.final_layer = design.final_layer(width, config.patch_size**2 * config.out_channels)
         self._initialize()
         if y_embedder is not None:
+            given = y_embedder.embedding_table.embedding_dim
+            require(given == width, f"DiT: y_embedder is {given} wide, expected {width}")
             self.y_embedder = y_embedder
 
     def _initialize(self) -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from dit_lesson.attention import attention_maps
-from dit_lesson.embeddings import CaptionEncoder
+from dit_lesson.embeddings import CaptionEncoder, LabelEmbedder
 from dit_lesson.models import DESIGNS, DIT_CONFIGS, DiT, DiTConfig, ViT
 
 SMALL = {"input_size": 8, "patch_size": 2, "in_channels": 4, "hidden_size": 32, "depth": 3}
@@ -306,6 +306,18 @@ def test_parameters_carry_the_released_names():
         (lambda: ViT()(torch.zeros(0, 1, 28, 28)), "ViT: images is empty"),
         (lambda: make(input_size=9), "DiTConfig: input_size 9 is not a multiple of patch_size 2"),
         (lambda: make(num_heads=5), "hidden_size 32 is not a multiple of num_heads 5"),
+        (
+            lambda: make(hidden_size=6, num_heads=2),
+            "DiTConfig: hidden_size is 6, expected a multip",
+        ),
+        (lambda: make(mlp_ratio=-1), "DiTConfig: mlp_ratio is -1, expected a positive number"),
+        (lambda: make(mlp_ratio=0.01), "DiTConfig: mlp_ratio is 0.01, expected a positive number"),
+        (lambda: make(vocabulary="abc"), "DiTConfig: vocabulary is 'abc', expected a list of diff"),
+        (lambda: make(vocabulary=("a", "a")), r"DiTConfig: vocabulary is \('a', 'a'\), expected"),
+        (
+            lambda: DiT(DiTConfig(**SMALL), LabelEmbedder(10, 1)),
+            "DiT: y_embedder is 1 wide, expected 32",
+        ),
         (
             lambda: make(conditioning="film"),
             "DiTConfig: conditioning is 'film', expected 'in-context', ",

@@ -1,5 +1,7 @@
 """Steps, walks, respacing and guidance against closed forms and an independent library."""
 
+from argparse import Namespace
+
 import pytest
 import torch
 from hypothesis import given
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dit_lesson import diffusion as d
+from dit_lesson.checkpoints import load_released
 from dit_lesson.models import DiT, DiTConfig
 from dit_lesson.sampling import (
     ancestral,
@@ -342,43 +345,68 @@ def test_a_caption_is_guided_away_from_the_empty_caption():
 # --- the released model, beside an independent library ------------------------------------
 
 
-def test_a_guided_walk_paints_what_diffusers_paints():
-    """Same weights, same noise, DDIM, 3 of 4 channels or all of them, learned variance unused."""
-    import diffusers
-
+@pytest.fixture(scope="module")
+def released(tmp_path_factory):
+    """A model that was read from a file as it is released, and diffusers' that never saw it."""
     torch.manual_seed(0)
     config = DiTConfig(input_size=8, hidden_size=48, depth=2, num_heads=4, num_classes=10)
-    model = DiT(config).double().eval()
+    model = DiT(config).eval()
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.2 if parameter.ndim == 1 else 0.1)
-    theirs = theirs_with_weights_of(model, released_settings=True)
+    file = tmp_path_factory.mktemp("released") / "weights.pt"
+    torch.save({"ema": model.state_dict(), "args": Namespace(lr=1e-4)}, file)
+    theirs = theirs_with_weights_of(model.double(), released_settings=True)
+    return load_released(file, config).double().eval(), theirs
+
+
+def schedulers(variance):
+    """diffusers' scheduler of 20 steps, in double precision, and our step."""
+    import diffusers
+
+    schedule = {"beta_start": 1e-4, "beta_end": 2e-2, "beta_schedule": "linear"}
+    if variance == "learned":
+        theirs = diffusers.DDPMScheduler(
+            1000, clip_sample=False, variance_type="learned_range", **schedule
+        )
+        theirs.set_timesteps(timesteps=respaced_times(BETAS, 20)[:-1])
+        step = ancestral(generator(7), "learned")
+    else:
+        theirs = diffusers.DDIMScheduler(
+            1000, clip_sample=False, timestep_spacing="trailing", **schedule
+        )
+        theirs.set_timesteps(20)
+        theirs.final_alpha_cumprod = torch.tensor(1.0, dtype=torch.float64)
+        step = deterministic
+    theirs.alphas_cumprod = LINEAR.alpha_bars
+    return theirs, step
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("variance", ["none", "learned"])
+def test_a_guided_walk_of_released_weights_paints_what_diffusers_paints(
+    released, variance, channels
+):
+    """Same weights and noise, DDIM or the learned variance, 3 of 4 channels guided or all."""
+    ours, theirs = released
+    scheduler, step = schedulers(variance)
     noise, y = draw(3, 4, 8, 8, seed=5), torch.tensor([1, 5, 7])
-    scheduler = diffusers.DDIMScheduler(
-        1000,
-        beta_schedule="linear",
-        beta_start=1e-4,
-        beta_end=2e-2,
-        clip_sample=False,
-        timestep_spacing="trailing",
-    )
-    scheduler.alphas_cumprod = LINEAR.alpha_bars  # in double precision, as ours
-    scheduler.final_alpha_cumprod = torch.tensor(1.0, dtype=torch.float64)
-    scheduler.set_timesteps(20)
-    for channels in (3, 4):
-        x = noise
-        for t in scheduler.timesteps:
-            with torch.no_grad():
-                both = theirs(
-                    torch.cat([x, x]), t.expand(6), torch.cat([y, torch.full_like(y, 10)])
-                ).sample
-            told, untold = both[:, :4].chunk(2)
-            epsilon = told.clone()
-            epsilon[:, :channels] = (untold + 4.0 * (told - untold))[:, :channels]
-            x = scheduler.step(epsilon, t, x).prev_sample
-        steps = [*scheduler.timesteps.tolist(), -1]
-        ours = sample(guided(model, y, 10, 4.0, channels=channels), noise, LINEAR, steps)
-        assert ours.std() > 0.1
-        torch.testing.assert_close(ours, x, rtol=0, atol=1e-6)
+    x, random = noise, generator(7)
+    for t in scheduler.timesteps:
+        with torch.no_grad():
+            both = theirs(
+                torch.cat([x, x]), t.expand(6), torch.cat([y, torch.full_like(y, 10)])
+            ).sample
+        answer, unconditional = (half[:, :channels] for half in both.chunk(2))
+        answer = torch.cat(
+            [unconditional + 4.0 * (answer - unconditional), both[:3, channels:]], dim=1
+        )
+        if variance == "none":
+            answer = answer[:, :4]
+        x = scheduler.step(answer, t, x, generator=random).prev_sample
+    times = [*scheduler.timesteps.tolist(), -1]
+    painted = sample(guided(ours, y, 10, 4.0, channels=channels), noise, LINEAR, times, step)
+    assert painted.std() > 0.1
+    torch.testing.assert_close(painted, x, rtol=0, atol=1e-6)
 
 
 # --- refusals -----------------------------------------------------------------------------

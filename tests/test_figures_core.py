@@ -1,5 +1,7 @@
 """The modules of core/ against NumPy and torch: one set of vectors, three implementations."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -156,6 +158,21 @@ def test_patches_of_channels_equal_numpy(order):
     )
     assert np.array_equal(cut, tokens)
     assert np.array_equal(back, image)
+
+
+def test_the_designs_are_those_of_python():
+    address = (HERE / "core" / "parameters.mjs").as_uri()
+    printed = javascript.run(f'console.log(JSON.stringify((await import("{address}")).DESIGNS))')
+    assert json.loads(printed) == {
+        name: {
+            "inSequence": design.in_sequence,
+            "lookedUp": design.looked_up,
+            "modulation": design.modulation,
+            "finalModulation": design.final_modulation,
+            "zeroInit": "zero_init" in getattr(design.final_layer, "keywords", {}),
+        }
+        for name, design in DESIGNS.items()
+    }
 
 
 @pytest.mark.parametrize("design", DESIGNS)

@@ -1,5 +1,6 @@
 // Where the parameters and the multiply-accumulates of a DiT go, as in counting.py.
 import { sum } from "./arrays.mjs";
+import { DESIGNS } from "./parameters.mjs";
 /** @typedef {{ inputSize: number, patchSize: number, hiddenSize: number, depth: number, channels?: number, conditioning?: string }} Sizes */
 /** @typedef {{ parameters: number, macs: number }} Cost */
 
@@ -10,12 +11,13 @@ export function ditLedger(
   { inputSize, patchSize, hiddenSize: d, depth, channels = 4, conditioning = "adaln-zero" },
 ) {
   const imageTokens = (inputSize / patchSize) ** 2;
-  const cross = conditioning === "cross-attention" ? 1 : 0;
-  const chunks = { adaln: 4, "adaln-zero": 6 }[conditioning] ?? 0;
-  const tokens = imageTokens + (conditioning === "in-context" ? 2 : 0);
+  const { inSequence, lookedUp, modulation, finalModulation } = DESIGNS[conditioning];
+  const cross = depth * lookedUp; // cross-attention layers
+  const context = 2; // time and label
+  const tokens = imageTokens + inSequence * context;
   const patch = patchSize ** 2 * channels;
-  const vectors = depth * chunks + (chunks ? 2 : 0);
-  const norms = chunks ? 0 : depth * (2 + cross) + 1;
+  const vectors = depth * modulation + finalModulation;
+  const norms = vectors ? 0 : 2 * depth + cross + 1;
   const layer = d * (d + 1);
   const ledger = {
     "patch embedding": [(patch + 1) * d, imageTokens * patch * d],
@@ -26,10 +28,10 @@ export function ditLedger(
     "attention projections": [depth * 4 * layer, depth * tokens * 4 * d ** 2],
     "attention scores": [0, depth * 2 * tokens ** 2 * d],
     "cross-attention projections": [
-      cross * depth * 4 * layer,
-      cross * depth * 2 * (tokens + 2) * d ** 2,
+      cross * 4 * layer,
+      cross * 2 * (tokens + context) * d ** 2,
     ],
-    "cross-attention scores": [0, cross * depth * 4 * tokens * d],
+    "cross-attention scores": [0, cross * 2 * tokens * context * d],
     MLP: [depth * (8 * d ** 2 + 5 * d), depth * tokens * 8 * d ** 2],
     "final layer": [(d + 1) * 2 * patch, imageTokens * 2 * patch * d],
   };

@@ -4,6 +4,7 @@ import { frequencies as ratesOf, timestepEmbedding } from "./embeddings.mjs";
 import {
   chunksOf,
   CONFIG,
+  DESIGNS,
   FREQUENCY_SIZE,
   initialParameter,
   parameterShapes,
@@ -26,7 +27,7 @@ export class DiT extends Transformer {
     const { inChannels, hiddenSize: d, conditioning, maxWords } = whole;
     const context = chunksOf(whole) ? 1 : 1 + maxWords; // one sum, or time and labels
     super(arena, whole, parameterShapes(whole), {
-      after: conditioning === "in-context" ? context : 0,
+      after: DESIGNS[conditioning].inSequence * context,
       context,
       norm: "final_layer.norm_final",
       capacity,

@@ -4,7 +4,22 @@
 
 /** @typedef {{inputSize: number, patchSize: number, inChannels: number, hiddenSize: number, depth: number, numHeads: number, mlpRatio: number, numClasses: number, maxWords: number, conditioning: string}} Config */
 
-export const DESIGNS = ["in-context", "cross-attention", "adaln", "adaln-zero"];
+// How each design lets time and label in, as in models.py: how often they stand in the sequence, how
+// many layers of a block look them up, how many vectors c makes for a block and for the final layer,
+// and whether these start at zero
+/** @type {Record<string, {inSequence: number, lookedUp: number, modulation: number, finalModulation: number, zeroInit: boolean}>} */
+export const DESIGNS = {
+  "in-context": { inSequence: 1, lookedUp: 0, modulation: 0, finalModulation: 0, zeroInit: false },
+  "cross-attention": {
+    inSequence: 0,
+    lookedUp: 1,
+    modulation: 0,
+    finalModulation: 0,
+    zeroInit: false,
+  },
+  adaln: { inSequence: 0, lookedUp: 0, modulation: 4, finalModulation: 2, zeroInit: false },
+  "adaln-zero": { inSequence: 0, lookedUp: 0, modulation: 6, finalModulation: 2, zeroInit: true },
+};
 export const FREQUENCY_SIZE = 256;
 export const TABLE = "y_embedder.embedding_table.weight";
 
@@ -29,21 +44,22 @@ export const CONFIG = {
 // Vectors that a block reads off c: shift and scale twice, with a gate in adaLN-Zero
 /** @type {(config: Partial<Config>) => number} */
 export function chunksOf({ conditioning }) {
-  return { adaln: 4, "adaln-zero": 6 }[conditioning] ?? 0;
+  return DESIGNS[conditioning]?.modulation ?? 0;
 }
 
 /** @type {(config: Partial<Config>) => string[]} */
 export function branchesOf({ conditioning }) {
   return Object.keys(NORMS).filter((name) =>
-    name !== "cross_attn" || conditioning === "cross-attention"
+    name !== "cross_attn" || DESIGNS[conditioning]?.lookedUp
   );
 }
 
 /** @type {(config: Config) => void} */
 export function requireConfig(config) {
   const { conditioning, hiddenSize, numHeads, inputSize, patchSize } = config;
-  if (!DESIGNS.includes(conditioning)) {
-    throw new Error(`DiT: conditioning is ${conditioning}, expected one of ${DESIGNS.join(", ")}`);
+  const designs = Object.keys(DESIGNS);
+  if (!designs.includes(conditioning)) {
+    throw new Error(`DiT: conditioning is ${conditioning}, expected one of ${designs.join(", ")}`);
   }
   if (hiddenSize % 4 || hiddenSize % numHeads) {
     throw new Error(
@@ -91,7 +107,7 @@ export function parameterShapes(config) {
   layer("final_layer.linear", p * p * inChannels, d);
   /** @type {[string, number][]} */
   const steered = Array.from({ length: depth }, (_, i) => [`blocks.${i}`, chunks]);
-  steered.push(["final_layer", 2]);
+  steered.push(["final_layer", DESIGNS[config.conditioning].finalModulation]);
   for (const part of chunks ? ["weight", "bias"] : []) {
     for (const [name, vectors] of steered) {
       const shape = part === "weight" ? [vectors * d, d] : [vectors * d];
@@ -120,7 +136,7 @@ export function initialParameter(name, shape, config, random, options) {
     // SiLU takes N(0, 1) to mean square 0.356
     "t_embedder.mlp.2.weight": unit ? (1 / (0.356 * inputs)) ** 0.5 : 0.02,
   }[name];
-  const shut = zeroInit && config.conditioning === "adaln-zero" && name.includes("adaLN");
+  const shut = zeroInit && DESIGNS[config.conditioning].zeroInit && name.includes("adaLN");
   if (shape.length === 1 && name.endsWith(".weight")) return values.fill(1); // a learned norm
   if (shape.length === 1 || shut || name === "final_layer.linear.weight") return values;
   const bound = (6 / (inputs + outputs)) ** 0.5;

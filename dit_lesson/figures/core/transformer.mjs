@@ -5,7 +5,7 @@
 // shift and scale off c, adaLN-Zero the gate too, and `one` is 1; the others have learned norms,
 // where scale is the weight itself, and `one` is 0.
 
-import { branchesOf, chunksOf, NORMS, numel } from "./parameters.mjs";
+import { branchesOf, chunksOf, DESIGNS, NORMS, numel } from "./parameters.mjs";
 /** @import { Arena } from "./arena.mjs" */
 /** @import { Config } from "./parameters.mjs" */
 
@@ -30,7 +30,8 @@ export class Transformer {
     this.patchFeatures = inChannels * patchSize ** 2;
     this.sampleSize = inChannels * inputSize ** 2;
     this.chunks = chunksOf(config);
-    this.steeringWidth = (depth * this.chunks + 2) * hiddenSize; // all modulations side by side
+    const last = DESIGNS[config.conditioning]?.finalModulation ?? 0;
+    this.steeringWidth = (depth * this.chunks + last) * hiddenSize; // all modulations side by side
     this.batch = 0;
     this.positions = new Float32Array(this.imageTokens * hiddenSize);
     // where each number of an image goes: features (C, p, p)

@@ -1,6 +1,7 @@
 // What tests/test_engine.py asks of the engine: each function takes and gives plain lists.
 
 import { Arena } from "../dit_lesson/figures/core/arena.mjs";
+import { DiT } from "../dit_lesson/figures/core/dit.mjs";
 import { Decoder } from "../dit_lesson/figures/core/decoder.mjs";
 import { LearningDiT } from "../dit_lesson/figures/core/backward.mjs";
 import { Judge } from "../dit_lesson/figures/core/evaluation.mjs";
@@ -40,6 +41,16 @@ export function product(kind, { M, N, K, a, b, start, aTransposed, bTransposed, 
   const [bRow, bColumn] = bTransposed ? [1, K] : [N, 1];
   arena.matmul(c, N, left, aRow, aColumn, right, bRow, bColumn, first, bias ? 0 : N, M, N, K);
   return arena.view(c, M * N).slice();
+}
+
+// Numbers that one more block takes, without its parameters
+export function roomOfABlock(config) {
+  const [one, two] = [1, 2].map((depth) => {
+    const arena = Arena.now();
+    const { parameterCount } = new DiT(arena, { ...config, depth }, { capacity: 1 });
+    return arena.next / 4 - parameterCount;
+  });
+  return two - one;
 }
 
 // Answer, loss and gradients of the velocity loss

@@ -120,6 +120,23 @@ def test_a_product_of_any_size_in_any_order(cases):
         np.testing.assert_allclose(wasm, exact, atol=1e-5)
 
 
+# --- memory -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("design", "N", "context"), [("in-context", 20, 0), ("cross-attention", 16, 4)]
+)
+def test_a_block_takes_the_room_that_its_branches_use(design, N, context):
+    d, heads, ratio = 32, 4, 4
+    config = {"inputSize": 4, "hiddenSize": d, "numHeads": heads, "mlpRatio": ratio}
+    config |= {"maxWords": 3, "conditioning": design}
+    attention, mlp = 3 * d + heads * N + d, 3 * ratio * d  # q, k, v, shares and what they mix
+    lookup = d + heads * context + d if context else 0  # q, shares and what they mix
+    around = (3 if context else 2) * (4 * d + 1)  # norms, results, the stream
+    (room,) = run(("roomOfABlock", config))
+    assert room == N * (attention + mlp + lookup + around) + 2 * context * d  # k and v
+
+
 # --- gradients ----------------------------------------------------------------------------
 
 

@@ -79,25 +79,38 @@ export class Transformer {
     this.steering = take(this.steeringWidth);
     const tokens = (width) => take(this.tokens * width);
     const norm = () => ({ normed: tokens(d), inverse: tokens(1), modulated: tokens(d) });
+    // what each kind of branch holds between its first layer and its last
+    const attention = (keys) => ({
+      shares: tokens(numHeads * keys), // who looks at whom
+      active: tokens(d),
+    });
+    const between = {
+      attn: () => ({ hidden: tokens(3 * d), ...attention(this.tokens) }), // q, k and v
+      cross_attn: () => ({
+        hidden: tokens(d), // q
+        pairs: take(2 * context * d), // k and v
+        ...attention(context),
+      }),
+      mlp: () => ({
+        hidden: tokens(mlpRatio * d),
+        gelu: tokens(mlpRatio * d), // how much of hidden it lets through
+        active: tokens(mlpRatio * d),
+      }),
+    };
     this.firstTokens = tokens(d);
     this.branches = [];
     for (let block = 0; block < depth; block += 1) {
       branchesOf(this.config).forEach((kind, number, { length }) => {
         const name = `blocks.${block}`;
-        const keys = kind === "cross_attn" ? context : this.tokens;
         this.branches.push({
           ...norm(),
           kind,
           block,
-          keys,
+          keys: kind === "cross_attn" ? context : this.tokens,
           name: `${name}.${kind}`,
           norm: `${name}.${NORMS[kind]}`,
           vector: block * this.chunks + (number * this.chunks) / length,
-          active: tokens((kind === "mlp" ? mlpRatio : 1) * d), // before the last layer
-          hidden: tokens((kind === "mlp" ? mlpRatio : 3) * d), // behind the first layer
-          gelu: tokens(kind === "mlp" ? mlpRatio * d : 0), // how much of hidden it lets through
-          pairs: take(2 * context * d), // keys and values of the context
-          shares: tokens(numHeads * keys), // who looks at whom
+          ...between[kind](),
           result: tokens(d),
           tokens: tokens(d), // the stream behind the branch
         });

@@ -3,7 +3,8 @@ r"""The gradients of `numpy_dit`, by hand, in NumPy alone: the definition of the
 ``grad`` is the gradient of the loss by a function's output, $\partial L / \partial y$, written
 $dy$ in the equations. Every function here has the name of a forward function and gives the
 gradients by its inputs and by its weights, the latter under the names of the checkpoints. What
-the forward pass computed on the way is computed again: nothing is kept, and nothing is hidden.
+the forward pass computed on the way is computed again, at most a block's branches at a time: no
+function needs more than its arguments.
 
 Source: the chain rule; Rumelhart et al. 1986. The tests hold every tensor to torch's autograd.
 """
@@ -304,9 +305,9 @@ def dit_backward(
         if d_condition.ndim == 2
         else (d_condition[:, 0], d_condition[:, 1])
     )
-    inputs = cut_patches(x, kernel.shape[-1])
+    image_patches = cut_patches(x, kernel.shape[-1])
     _, of_patches = linear_backward(
-        d_tokens[:, :num_tokens], inputs, kernel.reshape(len(kernel), -1)
+        d_tokens[:, :num_tokens], image_patches, kernel.reshape(len(kernel), -1)
     )
     of_patches["weight"] = of_patches["weight"].reshape(kernel.shape)
     table = np.zeros_like(weights["y_embedder.embedding_table.weight"])

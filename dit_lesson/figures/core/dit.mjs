@@ -69,7 +69,7 @@ export class DiT extends Transformer {
     return Object.fromEntries([...entries, ["pos_embed", { shape, data: this.positions }]]);
   }
 
-  // The model's answer, as x, a view that is good until the next call.
+  // The model's answer, as x.
   // x: batch * C * H * W numbers; t, y: a time step and `maxWords` labels for each sample.  steer,
   // if given, may overrule what adaLN reads off c: it is called with `vectors()` before the blocks
   // run.

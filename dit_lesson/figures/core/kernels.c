@@ -47,14 +47,17 @@ static void spread(f4 *panel, const float *from, int across, int along, int pres
 }
 
 // 4 x 8 numbers of c from a panel of each factor
-__attribute__((always_inline)) static inline void tile(float *c, int cRow, const f4 *a, const f4 *b, const float *start, int startRow,
-                 int rows, int columns, int depth) {
+__attribute__((always_inline))
+static inline void tile(float *c, int cRow, const f4 *a, const f4 *b, const float *start,
+                        int startRow, int rows, int columns, int depth) {
   f4 s[4][2] = {};
   int whole = rows == 4 && columns == 8;
   for (int i = 0; start && i < rows; i++)
     for (int j = 0; j < 2; j++) {
       if (whole) s[i][j] = READ(start + i * startRow + 4 * j);
-      else for (int l = 0; l < 4 && 4 * j + l < columns; l++) s[i][j][l] = start[i * startRow + 4 * j + l];
+      else
+        for (int l = 0; l < 4 && 4 * j + l < columns; l++)
+          s[i][j][l] = start[i * startRow + 4 * j + l];
     }
   for (int k = 0; k < depth; k++, a += 4, b += 2) {
     // so that a load has its address in itself: the compiler would add it up for each

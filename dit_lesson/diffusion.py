@@ -76,8 +76,8 @@ def cosine_betas(num_steps: int = 1000, offset: float = 0.008) -> Tensor:
     """
     positive("cosine_betas", num_steps=num_steps)
     u = torch.linspace(0, 1, num_steps + 1, dtype=torch.float64)
-    kept = torch.cos((u + offset) / (1 + offset) * math.pi / 2) ** 2
-    return (1 - kept[1:] / kept[:-1]).clamp(max=0.999)
+    alpha_bars = torch.cos((u + offset) / (1 + offset) * math.pi / 2) ** 2
+    return (1 - alpha_bars[1:] / alpha_bars[:-1]).clamp(max=0.999)
 
 
 def alpha_bar(betas: Tensor) -> Tensor:
@@ -121,8 +121,8 @@ def add_noise(x0: Tensor, t: Tensor, noise: Tensor, alpha_bars: Tensor) -> Tenso
     shapes("add_noise", x0=(x0, "B ..."), noise=(noise, "B ..."), alpha_bars=(alpha_bars, "T"))
     numbers("add_noise", x0=x0, noise=noise)
     _require_steps("add_noise", t, len(x0), len(alpha_bars))
-    share = alpha_bars[t]
-    return _per_sample(share.sqrt(), x0) * x0 + _per_sample((1 - share).sqrt(), x0) * noise
+    a, b = alpha_bars[t].sqrt(), (1 - alpha_bars[t]).sqrt()
+    return _per_sample(a, x0) * x0 + _per_sample(b, x0) * noise
 
 
 def predict_x0(x: Tensor, epsilon: Tensor, t: Tensor, alpha_bars: Tensor) -> Tensor:
@@ -140,8 +140,8 @@ def predict_x0(x: Tensor, epsilon: Tensor, t: Tensor, alpha_bars: Tensor) -> Ten
     shapes("predict_x0", x=(x, "B ..."), epsilon=(epsilon, "B ..."), alpha_bars=(alpha_bars, "T"))
     numbers("predict_x0", x=x, epsilon=epsilon)
     _require_steps("predict_x0", t, len(x), len(alpha_bars))
-    share = alpha_bars[t]
-    return (x - _per_sample((1 - share).sqrt(), x) * epsilon) / _per_sample(share.sqrt(), x)
+    a, b = alpha_bars[t].sqrt(), (1 - alpha_bars[t]).sqrt()
+    return (x - _per_sample(b, x) * epsilon) / _per_sample(a, x)
 
 
 def ddpm_step(x: Tensor, epsilon: Tensor, t: int, betas: Tensor, noise: Tensor) -> Tensor:
@@ -168,11 +168,11 @@ def ddpm_step(x: Tensor, epsilon: Tensor, t: int, betas: Tensor, noise: Tensor) 
         isinstance(t, int) and 0 <= t < len(betas),
         f"ddpm_step: t is {t!r}, expected a whole number from 0 to {len(betas) - 1}",
     )
-    share = alpha_bar(betas)
-    mean = (x - betas[t] / (1 - share[t]).sqrt() * epsilon) / (1 - betas[t]).sqrt()
+    alpha_bars = alpha_bar(betas)
+    mean = (x - betas[t] / (1 - alpha_bars[t]).sqrt() * epsilon) / (1 - betas[t]).sqrt()
     if t == 0:
         return mean
-    variance = betas[t] * (1 - share[t - 1]) / (1 - share[t])  # beta-tilde
+    variance = betas[t] * (1 - alpha_bars[t - 1]) / (1 - alpha_bars[t])  # beta-tilde
     return mean + variance.sqrt() * noise
 
 
@@ -190,8 +190,8 @@ def interpolate(x0: Tensor, noise: Tensor, t: Tensor, noise_at: int = 1) -> Tens
     numbers("interpolate", x0=x0, noise=noise)
     _require_times("interpolate", t, len(x0))
     one_of("interpolate", (0, 1), noise_at=noise_at)
-    share = _per_sample(t if noise_at == 1 else 1 - t, x0)
-    return (1 - share) * x0 + share * noise
+    b = _per_sample(t if noise_at == 1 else 1 - t, x0)
+    return (1 - b) * x0 + b * noise
 
 
 def velocity(x0: Tensor, noise: Tensor, noise_at: int = 1) -> Tensor:

@@ -95,6 +95,7 @@ def _times(steps: int | Sequence[float], path: Path, predicts: Prediction) -> Te
     if isinstance(steps, int):
         times = path.times(steps)
         if predicts == "noise" and path.coefficients(times[:1])[0] == 0:
+            # at a = 0 it says nothing of the data: a thousandth later, as in a page
             times = times[-1] + 0.999 * (times - times[-1])
         return times
     times, (first, last) = torch.as_tensor(steps, device="cpu"), path.times(1)
@@ -223,9 +224,9 @@ def respace(betas: Tensor, num_steps: int) -> tuple[Tensor, Tensor]:
         f"respace: num_steps is {num_steps}, expected from 2 to {len(betas)}",
     )
     kept = torch.linspace(0, len(betas) - 1, num_steps, dtype=torch.float64).round().long()
-    share = alpha_bar(betas)[kept]
-    before = torch.cat([share.new_ones(1), share[:-1]])
-    return 1 - share / before, kept
+    alpha_bars = alpha_bar(betas)[kept]
+    before = torch.cat([alpha_bars.new_ones(1), alpha_bars[:-1]])
+    return 1 - alpha_bars / before, kept
 
 
 def respaced_times(betas: Tensor, num_steps: int) -> list[int]:
@@ -282,8 +283,8 @@ def guided(
             1 <= count <= x.shape[1],
             f"guided: channels is {channels}, expected from 1 to {x.shape[1]}",
         )
-        told, untold = conditional[:, :count], unconditional[:, :count]
-        beyond = torch.cat([untold + scale * (told - untold), conditional[:, count:]], dim=1)
+        start, towards = unconditional[:, :count], (conditional - unconditional)[:, :count]
+        beyond = torch.cat([start + scale * towards, conditional[:, count:]], dim=1)
         if all(in_force):
             return beyond
         rows = torch.tensor(in_force, device=x.device).reshape(-1, *[1] * (x.ndim - 1))

@@ -305,6 +305,12 @@ def test_guidance_goes_from_no_label_through_the_label_and_beyond(scale):
     torch.testing.assert_close(answer[:, 2:], torch.ones_like(X) * Y[:, None, None])
 
 
+@pytest.mark.parametrize("scale", [-1e6, 1e6])
+def test_a_scale_may_be_as_large_as_the_refusal_says(scale):
+    answer = guided(labelled, Y, 10, scale)(X, T)
+    torch.testing.assert_close(answer[:, :2], X + (10 + scale * (Y - 10))[:, None, None])
+
+
 def test_only_the_named_channels_are_guided():
     answer = guided(labelled, Y, 10, 4.0, channels=1)(X, T)
     torch.testing.assert_close(answer[:, :1], X[:, :1] + (10 + 4.0 * (Y - 10))[:, None, None])

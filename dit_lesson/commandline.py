@@ -137,9 +137,10 @@ class Training:
             self.autoencoder = Autoencoder(downsample, in_channels=channels)
             side, channels = side // downsample, self.autoencoder.latent_channels
         hidden_size, depth, num_heads, learning_rate, ema_decay = SIZES[options.size]
+        usual_patch_size = max(1, side // (8 if options.pixels else 4))
         self.config = DiTConfig(
             input_size=side,
-            patch_size=options.patch_size or max(1, side // (8 if options.pixels else 4)),
+            patch_size=options.patch_size if options.patch_size is not None else usual_patch_size,
             in_channels=channels,
             hidden_size=hidden_size,
             depth=depth,
@@ -149,7 +150,8 @@ class Training:
             conditioning=options.design,
             embedding_init="unit" if hidden_size < 384 else "paper",
         )
-        learning_rate = options.learning_rate or learning_rate
+        if options.learning_rate is not None:
+            learning_rate = options.learning_rate
         self.recipe = Recipe(options.steps, options.batch_size, learning_rate, ema_decay=ema_decay)
         require_data((self.images, self.labels), options.batch_size)
         self.predicts: Prediction = "data" if options.pixels else "velocity"

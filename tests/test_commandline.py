@@ -242,6 +242,8 @@ def test_a_wrong_folder_gets_a_sentence_and_nothing_is_written(
     [
         ("--steps 0", "Recipe: steps is 0"),
         ("--batch-size 13", "batch_size is 13, expected at most the 12 rows"),
+        ("--patch-size 0", "patch_size is 0, expected a whole number of at least 1"),
+        ("--learning-rate 0", "Recipe: learning_rate is 0.0, expected a positive number"),
         ("--patch-size 5", "input_size 16 is not a multiple of patch_size 5"),
         ("--every 0", "--every: steps is 0, expected a whole number of at least 1"),
         ("--seconds -1", "--seconds is -1.0, expected a positive number"),

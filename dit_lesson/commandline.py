@@ -94,7 +94,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         if options.resume:
-            options = _settings_of(options.resume, arguments or sys.argv[1:])
+            _require_nothing_else(options, arguments)
+            options = _settings_of(options.resume)
         training = Training(options)
     except (ValueError, FileNotFoundError) as error:
         return _end(str(error), 2)
@@ -305,12 +306,18 @@ def loss_curve(losses: np.ndarray) -> Figure:
     return figure
 
 
-def _settings_of(folder: Path, arguments: list[str]) -> argparse.Namespace:
-    """The options of a run that goes on."""
+def _require_nothing_else(options: argparse.Namespace, arguments: list[str] | None) -> None:
+    """Refuse --resume beside an option that it would not heed."""
+    # what a namespace holds already no default replaces, so that only what was given is there
+    given = parser().parse_args(arguments, argparse.Namespace(**dict.fromkeys(vars(options))))
     require(
-        len(arguments) <= 2,
-        f"--resume {folder} takes all settings from the folder, expected no other option",
+        all(name == "resume" or value is None for name, value in vars(given).items()),
+        f"--resume {options.resume} takes all settings from the folder, expected no other option",
     )
+
+
+def _settings_of(folder: Path) -> argparse.Namespace:
+    """The options of a run that goes on."""
     path = folder / "settings.json"
     if not path.is_file():
         raise FileNotFoundError(f"--resume {folder} holds no run: there is no {path.name} in it")

@@ -275,8 +275,9 @@ def test_a_folder_that_is_in_use_is_left_alone(pictures, tmp_path, capsys):
 
 def test_resume_takes_a_run_and_nothing_else(pictures, tmp_path, capsys):
     assert "holds no run" in refused(["--resume", tmp_path], capsys)
-    said = refused(["--resume", tmp_path, "--steps", 3], capsys)
-    assert "takes all settings from the folder" in said
+    for others in (["--steps", 3], ["--pixels"], ["--steps=1000"]):
+        said = refused([f"--resume={tmp_path}", *others], capsys)
+        assert "takes all settings from the folder" in said
 
 
 def test_resume_notices_that_the_pictures_changed(pictures, tmp_path, capsys):

@@ -346,6 +346,7 @@ def _require_options(options: argparse.Namespace) -> None:
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.mps.is_available()}
     require(there[device], f"--device {device} is not available here, expected cpu")
     positive("--every", steps=options.every)
+    positive("--autoencoder-steps", steps=options.autoencoder_steps)
     within("--guidance", -1e6, 1e6, scale=options.guidance)
     seconds = options.seconds
     require(seconds is None or seconds > 0, f"--seconds is {seconds}, expected a positive number")

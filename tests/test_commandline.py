@@ -246,6 +246,7 @@ def test_a_wrong_folder_gets_a_sentence_and_nothing_is_written(
         ("--learning-rate 0", "Recipe: learning_rate is 0.0, expected a positive number"),
         ("--patch-size 5", "input_size 16 is not a multiple of patch_size 5"),
         ("--every 0", "--every: steps is 0, expected a whole number of at least 1"),
+        ("--autoencoder-steps 0", "--autoencoder-steps: steps is 0, expected a whole number"),
         ("--seconds -1", "--seconds is -1.0, expected a positive number"),
         ("--design adaln-one", "invalid choice: 'adaln-one'"),
         ("--guidance nan", "--guidance: scale is nan"),

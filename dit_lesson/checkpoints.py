@@ -9,6 +9,7 @@ import io
 import json
 import os
 import pickle
+import zipfile
 from argparse import Namespace
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
@@ -72,13 +73,19 @@ def write_atomically(path: Path, content: bytes) -> None:
 def read_record(function: str, name: str, directory: Path) -> dict[str, Any]:
     """What ``name.json`` says, for `function`, which its errors name.
 
-    Raises: FileNotFoundError naming what is there, if no record has that name.
+    Raises: FileNotFoundError naming what is there, if no record has that name; ValueError for a
+    file that is damaged.
     """
     path = directory / f"{name}.json"
     if not path.is_file():
         known = ", ".join(sorted(record.stem for record in directory.glob("*.json"))) or "none"
         raise FileNotFoundError(f"{function}: name is {name!r}, expected one of: {known}")
-    return json.loads(path.read_text())
+    try:
+        record = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{function}: {path.name} is damaged, it is no JSON: {error}") from error
+    require(isinstance(record, dict), f"{function}: {path.name} is damaged, expected names in it")
+    return record
 
 
 # --- weights and cards --------------------------------------------------------------------
@@ -89,9 +96,15 @@ def build_model(card: Mapping[str, Any]) -> nn.Module:
 
     Args:
         card: "model", one of `MODELS`; "arguments", those of the model or of its config.
+    Raises: ValueError for another model, or arguments that it does not have.
     """
-    one_of("build_model", MODELS, model=card["model"])
-    return MODELS[card["model"]](**card["arguments"])
+    name: Any = card.get("model")
+    arguments: Any = card.get("arguments")
+    one_of("build_model", MODELS, model=name)
+    try:
+        return MODELS[name](**arguments)
+    except TypeError as error:
+        raise ValueError(f"build_model: arguments do not fit {name}: {error}") from error
 
 
 def load_model(name: str, directory: Path = WEIGHTS) -> Any:
@@ -144,11 +157,11 @@ def load_weights(name: str, directory: Path = WEIGHTS) -> dict[str, Tensor]:
     if not path.is_file():
         raise FileNotFoundError(f"load_weights: {path.name} is missing; `make train` writes it")
     content = path.read_bytes()
-    digest = hashlib.sha256(content).hexdigest()
+    digest, expected = hashlib.sha256(content).hexdigest(), str(card.get("sha256"))
     require(
-        digest == card["sha256"],
+        digest == expected,
         f"load_weights: {path.name} is damaged: its sha256 begins {digest[:12]}, expected "
-        f"{card['sha256'][:12]} as its card says; fetch the file again or run `make train`",
+        f"{expected[:12]} as its card says; fetch the file again or run `make train`",
     )
     try:
         return {key: value.float() for key, value in load(content).items()}
@@ -242,9 +255,13 @@ def load_state(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"load_state: there is no file {path}")
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError(
-            f"load_state: {path.name} is no state of a run ({type(error).__name__})"
-        ) from error
+    sentence = f"load_state: {path.name} is damaged or no state of a run"
+    with path.open("rb") as file:
+        try:
+            damaged = zipfile.ZipFile(file).testzip()  # torch does not look at the checksums
+            file.seek(0)
+            state = torch.load(file, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch has no error of its own for a file that it cannot read
+            raise ValueError(f"{sentence} ({type(error).__name__})") from error
+    require(damaged is None and isinstance(state, dict), sentence)
+    return state

@@ -25,7 +25,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from dit_lesson.autoencoder import Autoencoder, autoencoder_loss
-from dit_lesson.checkpoints import load_weights, save_weights, write_atomically
+from dit_lesson.checkpoints import load_model, save_weights, write_atomically
 from dit_lesson.data import Pictures, digits, load_pictures, shift_images
 from dit_lesson.diffusion import Prediction, Straight, conditional_loss
 from dit_lesson.models import DESIGNS, DIT_CONFIGS, DiT, DiTConfig
@@ -97,7 +97,7 @@ def main(arguments: list[str] | None = None) -> int:
             _require_nothing_else(options, arguments)
             options = _settings_of(options.resume)
         training = Training(options)
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         return _end(str(error), 2)
     go_on = f"go on with --resume {options.output}"
     try:
@@ -106,8 +106,9 @@ def main(arguments: list[str] | None = None) -> int:
     except Stopped as stopped:
         return _end(f"{stopped}; {go_on}", 130)
     except OSError as error:
-        return _end(f"could not write ({error.strerror}); make room, then {go_on}", 1)
-    except ValueError as error:  # a loss that is not finite, a damaged or a foreign run.pt
+        reason = error.strerror or error
+        return _end(f"could not read or write ({reason}); when it can, {go_on}", 1)
+    except ValueError as error:  # a loss that is not finite, a damaged or a foreign file
         return _end(f"{error}; what was saved before is in {options.output}", 1)
     return _end(f"model, samples and loss are in {options.output}", 0)
 
@@ -217,11 +218,9 @@ class Training:
     def _trained_autoencoder(self, model: Autoencoder, images: Tensor) -> Autoencoder:
         """The shipped one for digits; for pictures one that is trained here, once."""
         if not self.options.data:
-            model.load_state_dict(load_weights(SHIPPED_AUTOENCODER))
-            return model.eval()
+            return load_model(SHIPPED_AUTOENCODER).to(self.device)
         if (self.folder / "autoencoder.json").is_file():
-            model.load_state_dict(load_weights("autoencoder", self.folder))
-            return model.eval()
+            return load_model("autoencoder", self.folder).to(self.device)
 
         def loss(model: Autoencoder, images: Tensor, generator: torch.Generator) -> Tensor:
             shape = self.config.in_channels, self.config.input_size, self.config.input_size
@@ -321,9 +320,23 @@ def _settings_of(folder: Path) -> argparse.Namespace:
     path = folder / "settings.json"
     if not path.is_file():
         raise FileNotFoundError(f"--resume {folder} holds no run: there is no {path.name} in it")
-    settings = json.loads(path.read_text())
-    data = settings["data"] and Path(settings["data"])
-    return argparse.Namespace(**settings | {"data": data, "output": folder, "resume": folder})
+    reader = parser()
+    reader.exit_on_error = False
+    names = vars(reader.parse_args([])).keys() - {"resume"}
+    sentence = f"--resume {folder}: {path.name} is damaged or holds no settings of a run"
+    try:
+        settings = json.loads(path.read_text())
+        require(isinstance(settings, dict) and settings.keys() == names, "other names")
+        words = [  # the command line again, so that it is judged as it was
+            f"--{name.replace('_', '-')}" + ("" if value is True else f"={value}")
+            for name, value in settings.items()
+            if value is not None and value is not False
+        ]
+        options = reader.parse_args(words)
+    except (ValueError, argparse.ArgumentError) as error:
+        raise ValueError(f"{sentence} ({error})") from error
+    options.output = options.resume = folder
+    return options
 
 
 def _load(options: argparse.Namespace) -> Pictures:
@@ -338,13 +351,15 @@ def _load(options: argparse.Namespace) -> Pictures:
 
 def _require_options(options: argparse.Namespace) -> None:
     folder, device = options.output, options.device
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    require(there.is_dir(), f"--output {folder}: {there} is no folder, expected a new folder")
     require(
         bool(options.resume) or not folder.is_dir() or not any(folder.iterdir()),
         f"--output {folder} is not empty, expected a new folder; a run in it goes on with "
         f"--resume {folder}",
     )
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.mps.is_available()}
-    require(there[device], f"--device {device} is not available here, expected cpu")
+    usable = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.mps.is_available()}
+    require(usable[device], f"--device {device} is not available here, expected cpu")
     positive("--every", steps=options.every)
     positive("--autoencoder-steps", steps=options.autoencoder_steps)
     within("--guidance", -1e6, 1e6, scale=options.guidance)

@@ -103,6 +103,12 @@ class Run:
     cannot be shared out evenly.
     """
 
+    #: What `save` writes and `resume` needs.
+    SAVED = (
+        *("recipe", "seed", "data", "steps_done", "losses", "order"),
+        *("generator", "model", "optimizer", "average"),
+    )
+
     def __init__(
         self, model: nn.Module, loss: Loss, data: tuple[Tensor, ...], recipe: Recipe, seed: int
     ):
@@ -236,8 +242,10 @@ class Run:
         Raises: FileNotFoundError; ValueError for a damaged file, another model or other data.
         """
         state, name = load_state(path), Path(path).name
+        for key in cls.SAVED:
+            require(key in state, f"Run.resume: {name} has no {key}, expected a file of Run.save")
         require(
-            "steps_done" in state and _fingerprint(data) == state["data"],
+            _fingerprint(data) == state["data"],
             f"Run.resume: {name} was saved by a run on other data, expected the same",
         )
         require_fit("Run.resume", name, state["model"], model.state_dict())

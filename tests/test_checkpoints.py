@@ -16,6 +16,7 @@ from dit_lesson.checkpoints import (
     load_state,
     load_weights,
     read_card,
+    save_state,
     save_weights,
 )
 from dit_lesson.data import digits
@@ -84,6 +85,9 @@ def test_an_unknown_name_lists_the_known_ones(saved):
 def test_a_card_of_an_unknown_kind_is_refused():
     with pytest.raises(ValueError, match="build_model: model is 'GAN', expected 'ViT', "):
         build_model({"model": "GAN", "arguments": {}})
+    for arguments in ({"colour": 3}, [1], None):
+        with pytest.raises(ValueError, match="build_model: arguments do not fit DiT: "):
+            build_model({"model": "DiT", "arguments": arguments})
 
 
 # --- the shipped models -------------------------------------------------------------------
@@ -217,8 +221,32 @@ WRONG_FILES = {
 
 def test_no_code_of_a_state_is_run(tmp_path):
     torch.save({"steps_done": Trap()}, tmp_path / "run.pt")
-    with pytest.raises(ValueError, match="load_state: run.pt is no state of a run"):
+    with pytest.raises(ValueError, match="load_state: run.pt is damaged or no state of a run"):
         load_state(tmp_path / "run.pt")
+
+
+def test_a_bit_that_flipped_anywhere_in_a_state_is_noticed(tmp_path):
+    save_state(tmp_path / "run.pt", {"steps_done": 3, "model": {"weight": torch.ones(20)}})
+    whole = (tmp_path / "run.pt").read_bytes()
+    expected = load_state(tmp_path / "run.pt")
+    for place in range(0, len(whole), 7):
+        content = bytearray(whole)
+        content[place] ^= 16
+        (tmp_path / "run.pt").write_bytes(content)
+        try:
+            state = load_state(tmp_path / "run.pt")
+        except ValueError as error:
+            assert "load_state: run.pt is damaged or no state of a run" in str(error)
+        else:  # a byte that nobody reads
+            assert state["steps_done"] == 3
+            assert torch.equal(state["model"]["weight"], expected["model"]["weight"])
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]"])
+def test_a_damaged_card_gets_one_sentence(saved, content):
+    (saved[1] / "small.json").write_text(content)
+    with pytest.raises(ValueError, match="read_card: small.json is damaged"):
+        read_card("small", saved[1])
 
 
 @pytest.mark.parametrize("case", WRONG_FILES)

@@ -1,5 +1,6 @@
 """The command: what it writes, how it stops and goes on, and what it says to wrong input."""
 
+import io
 import json
 import os
 import signal
@@ -173,7 +174,7 @@ def test_a_full_disk_leaves_what_was_saved_and_says_so(pictures, tmp_path, monke
     with monkeypatch.context() as patch:
         do_at_step(patch, 6, lambda: patch.setattr(os, "fsync", no_space))
         assert main(command(pictures, output)) == 1
-    assert "could not write (No space left on device)" in capsys.readouterr().err
+    assert "could not read or write (No space left on device)" in capsys.readouterr().err
     assert load_state(output / "run.pt")["steps_done"] == 5
     assert not list(output.glob(".*"))
     assert main(["--resume", str(output)]) == 0
@@ -279,6 +280,72 @@ def test_resume_takes_a_run_and_nothing_else(pictures, tmp_path, capsys):
     for others in (["--steps", 3], ["--pixels"], ["--steps=1000"]):
         said = refused([f"--resume={tmp_path}", *others], capsys)
         assert "takes all settings from the folder" in said
+
+
+@pytest.mark.parametrize("content", [
+    *("", "{", "[]", "3", "{}", '{"steps": 12}'),
+    *({"steps": "many"}, {"size": "huge"}, {"data": 3}, {"seed": [0]}, {"patch_size": 0}),
+])  # fmt: skip
+def test_settings_of_a_wrong_shape_get_a_sentence(pictures, tmp_path, capsys, content):
+    output, settings = tmp_path / "run", tmp_path / "run" / "settings.json"
+    main(command(pictures, output))
+    if isinstance(content, dict):
+        content = json.dumps(json.loads(settings.read_text()) | content)
+    settings.write_text(content)
+    capsys.readouterr()
+    said = refused(["--resume", output], capsys).strip()
+    sentences = ("settings.json is damaged or holds no settings", "no folder 3", "patch_size is 0")
+    assert "\n" not in said and any(sentence in said for sentence in sentences)
+
+
+def foreign(content):
+    """Files that torch reads, and that are no run."""
+    file = io.BytesIO()
+    torch.save(content, file)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("damage", [
+    lambda content: b"", lambda content: b"no state", lambda content: content[:2000],
+    lambda content: content[:-1], lambda content: content[5000:],
+    lambda content: content.replace(content[9000:9004], b"bits", 1),
+    lambda content: foreign([1, 2]), lambda content: foreign({"steps_done": 3}),
+    lambda content: foreign({"model": {"weight": torch.ones(2)}}),
+])  # fmt: skip
+def test_a_damaged_or_foreign_run_gets_a_true_sentence(pictures, tmp_path, capsys, damage):
+    output = tmp_path / "run"
+    main(command(pictures, output))
+    (output / "run.pt").write_bytes(damage((output / "run.pt").read_bytes()))
+    capsys.readouterr()
+    assert main(["--resume", str(output)]) == 1
+    said = capsys.readouterr().err
+    assert "run.pt is damaged or no state of a run" in said or "run.pt has no" in said
+
+
+@pytest.mark.parametrize("name", ["autoencoder.json", "autoencoder.safetensors"])
+@pytest.mark.parametrize("content", [None, b"", b"[]", b"{}"])
+def test_a_damaged_autoencoder_gets_a_sentence(pictures, tmp_path, capsys, name, content):
+    output = tmp_path / "run"
+    options = "--image-size 16 --steps 2 --batch-size 4 --autoencoder-steps 2".split()
+    main(["--data", str(pictures), "--output", str(output), *options])
+    if content is None:
+        (output / name).unlink()
+    else:
+        (output / name).write_bytes(content)
+    (output / "run.pt").unlink()
+    capsys.readouterr()
+    code, said = main(["--resume", str(output)]), capsys.readouterr().err
+    if name == "autoencoder.json" and content is None:
+        assert code == 0  # it is made again from its run
+    else:
+        assert code == 1 and (f"{name} is" in said or "build_model" in said)
+
+
+@pytest.mark.parametrize("output", ["taken", "taken/run"])
+def test_an_output_that_can_be_no_folder_gets_a_sentence(pictures, tmp_path, capsys, output):
+    (tmp_path / "taken").write_text("mine")
+    said = refused(command(pictures, tmp_path / output), capsys)
+    assert f"{tmp_path / 'taken'} is no folder, expected a new folder" in said
 
 
 def test_resume_notices_that_the_pictures_changed(pictures, tmp_path, capsys):

@@ -15,7 +15,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from dit_lesson.checkpoints import load_state
+from dit_lesson.checkpoints import load_state, save_state
 from dit_lesson.data import shift_images
 from dit_lesson.models import DiT, DiTConfig
 from dit_lesson.training import Recipe, Run, _Share, train
@@ -287,10 +287,18 @@ def test_another_model_or_other_data_are_refused(saved, model, data, sentence):
         Run.resume(saved[1], model(), noise_loss, data())
 
 
+def test_a_state_holds_what_is_needed_and_a_state_without_it_is_no_run(saved):
+    state = load_state(saved[1])
+    assert tuple(state) == Run.SAVED
+    save_state(saved[1], {"steps_done": 3})
+    with pytest.raises(ValueError, match="Run.resume: run.pt has no recipe, expected a file of"):
+        Run.resume(saved[1], small_dit(), noise_loss, small_data())
+
+
 @pytest.mark.parametrize("damage", [lambda content: content[:2000], lambda content: b"no state"])
 def test_a_damaged_state_gets_one_sentence(saved, damage):
     saved[1].write_bytes(damage(saved[1].read_bytes()))
-    with pytest.raises(ValueError, match="load_state: run.pt is no state of a run"):
+    with pytest.raises(ValueError, match="load_state: run.pt is damaged or no state of a run"):
         Run.resume(saved[1], small_dit(), noise_loss, small_data())
 
 

@@ -181,8 +181,12 @@ class Run:
         return self.finish()
 
     def finish(self) -> np.ndarray:
-        """Leave the model in eval mode with the averaged weights; the loss of every step."""
+        """Leave the model in eval mode with the averaged weights; the loss of every step.
+
+        Raises: ValueError if a loss or a weight is not finite.
+        """
         self.check(self.steps_done)
+        self.check_weights()
         if self.average is not None:
             self.model.load_state_dict(self.average.module.state_dict())
         self.model.eval()
@@ -203,13 +207,24 @@ class Run:
                 f"number; try a learning rate below {self.recipe.learning_rate}"
             )
 
+    def check_weights(self) -> None:
+        """Refuse weights that are not finite, or so large that a product of two is not."""
+        models = [self.model] if self.average is None else [self.model, self.average.module]
+        for name, weight in (pair for model in models for pair in model.named_parameters()):
+            require(
+                bool(weight.detach().square().sum().isfinite()),
+                f"train: {name} is not finite or too large after step {self.steps_done - 1}, "
+                f"expected weights of use; try a learning rate below {self.recipe.learning_rate}",
+            )
+
     def save(self, path: str | Path) -> None:
         """Write all that `resume` needs to one file, atomically; one process of several does.
 
-        Raises: ValueError if the loss is not finite; OSError, for example for a full disk. In
-        both cases a file that was there stays.
+        Raises: ValueError if a loss or a weight is not finite; OSError, for example for a full
+        disk. In both cases a file that was there stays.
         """
         self.check(self.steps_done)
+        self.check_weights()
         if dist.is_initialized() and dist.get_rank() > 0:
             return
         save_state(

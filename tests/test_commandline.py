@@ -187,6 +187,13 @@ def test_a_rate_that_is_too_high_stops_with_a_sentence(pictures, tmp_path, capsy
     assert not (output / "model.safetensors").exists()
 
 
+def test_a_rate_that_is_too_high_leaves_no_dead_run(pictures, tmp_path, capsys):
+    output = tmp_path / "run"
+    assert main(command(pictures, output, "--learning-rate", "1e30", "--every", "1")) == 1
+    assert "is not finite or too large after step 0" in capsys.readouterr().err
+    assert [path.name for path in output.iterdir()] == ["settings.json"]
+
+
 def test_two_processes_killed_and_resumed_learn_what_one_learns(pictures, tmp_path):
     main(command(pictures, tmp_path / "one", "--steps", "60"))
     output, root = tmp_path / "two", Path(__file__).parents[1]

@@ -270,6 +270,28 @@ def test_a_loss_that_is_not_finite_stops_and_leaves_the_last_good_state(saved):
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize("spoilt", ["model", "average"])
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -1e25])
+def test_weights_of_no_use_behind_a_finite_loss_replace_nothing(saved, spoilt, value):
+    run, path = saved
+    before = path.read_bytes()
+    run.step()
+    with torch.no_grad():
+        weights = run.model if spoilt == "model" else run.average.module
+        weights.x_embedder.proj.bias[1] = value
+    with pytest.raises(ValueError, match="train: x_embedder.proj.bias is not finite or too large"):
+        run.save(path)
+    assert path.read_bytes() == before
+    with pytest.raises(ValueError, match="after step 1, expected weights of use; try a learning"):
+        run.finish()
+    assert run.model.training
+
+
+def test_a_gradient_that_is_nan_in_the_last_step_leaves_no_finished_model():
+    with pytest.raises(ValueError, match="train: weight is not finite or too large after step 0"):
+        fit(loss=lambda model, *_: (0 * model.weight).abs().sqrt().sum(), steps=1)
+
+
 def other_width():
     return DiT(DiTConfig(4, 2, 2, hidden_size=8, depth=1, num_heads=2, num_classes=3))
 

@@ -134,6 +134,7 @@ def save_weights(
         "versions": {library: version(library) for library in ("torch", "numpy", "safetensors")},
         "sha256": hashlib.sha256(content).hexdigest(),
     }
+    # the card last: killed in between, a new name is not there yet instead of damaged
     write_atomically(directory / f"{name}.safetensors", content)
     write_atomically(directory / f"{name}.json", (json.dumps(record, indent=2) + "\n").encode())
 

@@ -6,6 +6,7 @@ pictures, and at the end ``model.safetensors`` with its card, which `load_model`
 
 import argparse
 import copy
+import io
 import json
 import os
 import signal
@@ -211,9 +212,11 @@ class Training:
         x = sample(model, noise.to(self.device), PATH, 20, predicts=self.predicts)
         if self.autoencoder is not None:
             x = self.autoencoder.from_latents(x)
-        name = f"samples-{run.steps_done:06d}.png"
-        tiled(x.cpu(), rows).save(self.folder / name)
-        loss_curve(run.losses[: run.steps_done].cpu().numpy()).savefig(self.folder / "loss.png")
+        samples, curve = io.BytesIO(), io.BytesIO()
+        tiled(x.cpu(), rows).save(samples, "png")
+        loss_curve(run.losses[: run.steps_done].cpu().numpy()).savefig(curve, format="png")
+        write_atomically(self.folder / f"samples-{run.steps_done:06d}.png", samples.getvalue())
+        write_atomically(self.folder / "loss.png", curve.getvalue())
 
     def _trained_autoencoder(self, model: Autoencoder, images: Tensor) -> Autoencoder:
         """The shipped one for digits; for pictures one that is trained here, once."""

@@ -77,6 +77,19 @@ def test_a_file_that_is_no_safetensors_gets_one_sentence(saved):
         load_weights("small", directory)
 
 
+def test_a_writer_that_is_stopped_between_weights_and_card_leaves_no_name(tmp_path, monkeypatch):
+    def stopped(path, content):
+        if path.suffix == ".json":
+            raise KeyboardInterrupt
+        path.write_bytes(content)
+
+    monkeypatch.setitem(save_weights.__globals__, "write_atomically", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        save_weights(nn.Linear(3, 2), "small", {}, tmp_path)
+    with pytest.raises(FileNotFoundError, match="name is 'small', expected one of: none"):
+        load_weights("small", tmp_path)
+
+
 def test_an_unknown_name_lists_the_known_ones(saved):
     with pytest.raises(FileNotFoundError, match="name is 'smal', expected one of: small"):
         load_weights("smal", saved[1])

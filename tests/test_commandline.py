@@ -180,6 +180,25 @@ def test_a_full_disk_leaves_what_was_saved_and_says_so(pictures, tmp_path, monke
     assert main(["--resume", str(output)]) == 0
 
 
+@pytest.mark.parametrize("name", ["samples-000010.png", "loss.png"])
+def test_a_picture_that_could_not_be_written_is_not_there_by_half(
+    pictures, tmp_path, monkeypatch, name
+):
+    output, replace = tmp_path / "run", os.replace
+
+    def no_space(source, target):
+        if target.name == name and target.with_name("samples-000005.png").exists():
+            raise OSError(28, "No space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", no_space)
+    assert main(command(pictures, output)) == 1
+    for path in output.glob("*.png"):
+        with Image.open(path) as picture:
+            picture.load()
+    assert not (output / "samples-000012.png").exists() and not list(output.glob(".*"))
+
+
 def test_a_rate_that_is_too_high_stops_with_a_sentence(pictures, tmp_path, capsys):
     output = tmp_path / "run"
     assert main(command(pictures, output, "--learning-rate", "1e38")) == 1

@@ -190,7 +190,7 @@ class Run:
         if self.average is not None:
             self.model.load_state_dict(self.average.module.state_dict())
         self.model.eval()
-        return self.losses[: self.steps_done].double().cpu().numpy()
+        return self.losses[: self.steps_done].cpu().double().numpy()  # MPS has no float64
 
     def snapshot(self) -> nn.Module:
         """A copy of the model as `finish` would leave it now, for a look at its samples."""

@@ -14,6 +14,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from dit_lesson.checkpoints import load_state, save_state
 from dit_lesson.data import shift_images
@@ -165,6 +166,27 @@ def test_a_snapshot_is_what_finish_would_leave_and_changes_nothing():
     assert not taken.training and run.model.training
     run.finish()
     assert_same(taken.state_dict(), run.model.state_dict())
+
+
+def test_a_run_is_in_float32_on_its_device():
+    """An Apple GPU has no float64: what is made so is made of what came to the CPU before."""
+
+    class Watch(TorchFunctionMode):
+        def __init__(self):
+            super().__init__()
+            self.calls = []
+
+        def __torch_function__(self, func, types, args=(), kwargs=None):
+            answer = func(*args, **(kwargs or {}))
+            self.calls.append(getattr(func, "__name__", ""))
+            if isinstance(answer, torch.Tensor) and answer.dtype == torch.float64:
+                assert "cpu" in self.calls[-3:-1], self.calls[-3:]
+            return answer
+
+    run = noise_run(replace(RECIPE, steps=2))
+    with Watch() as watch:
+        assert run.complete().dtype == np.float64
+    assert "double" in watch.calls
 
 
 # --- saved and resumed --------------------------------------------------------------------

@@ -64,14 +64,15 @@ def parser() -> argparse.ArgumentParser:
     add("--resume", "go on with the run in a folder; no other option", type=Path, metavar="FOLDER")
     add("--data", "your pictures, one subfolder a class; without it, the digits", type=Path,
         metavar="FOLDER")  # fmt: skip
-    add("--image-size", "pictures are cropped and scaled to this side", type=int, default=32,
-        metavar="PIXELS")  # fmt: skip
+    add("--image-size", "pictures are cropped and scaled to this side; a multiple of 4 if not "
+        "--pixels", type=int, default=32, metavar="PIXELS")  # fmt: skip
     add("--pixels", "learn pixels, not the latents of an autoencoder", action="store_true")
     add("--autoencoder-steps", "for the autoencoder of your pictures, which is trained first",
         type=int, default=1500, metavar="N")  # fmt: skip
     add("--design", "where time and class enter", choices=DESIGNS, default="adaln-zero")
     add("--size", "of the model; S, B, L and XL are the paper's", choices=SIZES, default="tiny")
-    add("--patch-size", "a divisor of the latent's side (default: 16 tokens, 64 with --pixels)",
+    add("--patch-size", "a divisor of the latent's side, or the picture's with --pixels (default: "
+        "the one nearest to a quarter of it, to an eighth with --pixels)",
         type=int, metavar="P")  # fmt: skip
     add("--steps", "batches to learn from", type=int, default=1000, metavar="N")
     add("--seconds", "instead of --steps: as many as fit, by a short trial", type=float,
@@ -140,10 +141,12 @@ class Training:
             self.autoencoder = Autoencoder(downsample, in_channels=channels)
             side, channels = side // downsample, self.autoencoder.latent_channels
         hidden_size, depth, num_heads, learning_rate, ema_decay = SIZES[options.size]
-        usual_patch_size = max(1, side // (8 if options.pixels else 4))
+        patch_size = options.patch_size
+        if patch_size is None:
+            patch_size = nearest_divisor(side, side / (8 if options.pixels else 4))
         self.config = DiTConfig(
             input_size=side,
-            patch_size=options.patch_size if options.patch_size is not None else usual_patch_size,
+            patch_size=patch_size,
             in_channels=channels,
             hidden_size=hidden_size,
             depth=depth,
@@ -284,6 +287,12 @@ class Training:
 def is_first() -> bool:
     """Whether this process is the one that writes: alone, or the first of several."""
     return not dist.is_initialized() or dist.get_rank() == 0
+
+
+def nearest_divisor(number: int, wanted: float) -> int:
+    """The divisor of a number that is nearest to what is wanted, of two the smaller one."""
+    divisors = [n for n in range(1, number + 1) if number % n == 0]
+    return min(divisors, key=lambda n: abs(n - wanted))
 
 
 def tiled(images: Tensor, rows: int) -> Image.Image:

@@ -16,7 +16,7 @@ from PIL import Image
 
 from dit_lesson import commandline
 from dit_lesson.checkpoints import load_model, load_state, read_card
-from dit_lesson.commandline import loss_curve, main, tiled
+from dit_lesson.commandline import Training, loss_curve, main, parser, tiled
 from dit_lesson.training import Run
 
 SHORT = "--pixels --image-size 16 --patch-size 8 --steps 12 --every 5 --batch-size 4".split()
@@ -69,6 +69,25 @@ def test_the_same_seed_gives_the_same_model_and_another_another(pictures, tmp_pa
         (tmp_path / name / "model.safetensors").read_bytes() for name in ("one", "same", "other")
     )
     assert one == same != other
+
+
+@pytest.mark.parametrize(
+    ("options", "patch_size"),
+    [
+        ("--image-size 32", 2),  # of 8
+        ("--image-size 36", 3),  # of 9
+        ("--image-size 44", 1),  # of 11
+        ("--image-size 4", 1),  # of 1
+        ("--image-size 28 --pixels", 4),
+        ("--image-size 32 --pixels", 4),
+        ("--image-size 36 --pixels", 4),
+        ("--image-size 1 --pixels", 1),
+    ],
+)
+def test_the_usual_patch_fits_every_side(pictures, tmp_path, options, patch_size):
+    options = ["--data", str(pictures), "--output", str(tmp_path / "run"), *options.split()]
+    options = parser().parse_args([*options, "--batch-size", "4"])
+    assert Training(options).config.patch_size == patch_size
 
 
 @pytest.mark.parametrize("design", ["in-context", "cross-attention", "adaln"])

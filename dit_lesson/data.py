@@ -129,14 +129,15 @@ def load_pictures(folder: str | Path, size: int = 32) -> Pictures:
     """The reader's own pictures: each subfolder is a class, in the order of their names.
 
     A picture of any shape is turned upright, cropped to the square in its middle and scaled to
-    size x size pixels. If all are grey there is one channel, else all are taken as RGB. Names
-    that begin with a dot are passed over.
+    size x size pixels; what is transparent becomes white. If all are grey there is one channel,
+    else all are taken as RGB. Names that begin with a dot are passed over.
 
     Args:
         folder: with one or more subfolders that hold pictures and nothing else.
         size: the side of the result in pixels.
     Raises: FileNotFoundError for a folder that is not there; ValueError for one without
-    subfolders, for an empty class, and for a file that is no picture, each by its name.
+    subfolders, for an empty class, and for a file that is no picture of 8 or 16 bits, each by its
+    name.
     """
     folder = Path(folder)
     positive("load_pictures", size=size)
@@ -169,7 +170,18 @@ def _read_picture(file: Path, size: int) -> Image.Image:
     try:
         with Image.open(file) as picture:
             upright = ImageOps.exif_transpose(picture)
-            mode = "L" if upright.mode in ("1", "L", "LA", "I", "I;16", "F") else "RGB"
+            require(
+                upright.mode not in ("I", "F"),
+                f"load_pictures: {file.name} in the class {file.parent.name} holds numbers of 32 "
+                "bits, of which none is white, expected 8 or 16 bits",
+            )
+            mode = "L" if upright.mode in ("1", "L", "LA") else "RGB"
+            if upright.mode.startswith("I;16"):  # 65535 is white; convert would make it of 255
+                grey = np.asarray(upright) / 257
+                upright, mode = Image.fromarray(grey.round().astype(np.uint8)), "L"
+            elif upright.has_transparency_data:
+                paper = Image.new("RGBA", upright.size, "white")
+                upright = Image.alpha_composite(paper, upright.convert("RGBA"))
             return ImageOps.fit(upright.convert(mode), (size, size), Image.Resampling.LANCZOS)
     except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(

@@ -212,6 +212,56 @@ def test_one_picture_in_colour_makes_three_channels_of_all(folder, mode):
     torch.testing.assert_close(images[1, :, 3, 3], torch.tensor([1.0, -1, -1]), atol=0.03, rtol=0)
 
 
+def test_sixteen_bits_of_grey_are_the_same_grey(folder):
+    for name, order in (("a", "<u2"), ("b", ">u2")):
+        pixels = np.full((6, 6), 51 * 257).astype(order)
+        Image.fromarray(pixels).save(folder / name / "x.tif")
+    Image.fromarray(np.full((6, 6), 65535, np.uint16)).save(folder / "b" / "y.png")
+    images = load_pictures(folder, size=6).images
+    assert images.shape == (3, 1, 6, 6) and (images[2] == 1).all()
+    torch.testing.assert_close(images[:2], torch.full((2, 1, 6, 6), 51 / 127.5 - 1))
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.float32])
+def test_thirty_two_bits_get_one_sentence(folder, dtype):
+    Image.fromarray(np.ones((6, 6), dtype)).save(folder / "a" / "x.tif")
+    with pytest.raises(ValueError, match="x.tif in the class a holds numbers of 32 bits, of which"):
+        load_pictures(folder)
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA", "P", "L", "RGB"])
+def test_what_is_transparent_becomes_white(folder, mode):
+    """By an alpha channel, in part too, or by a value or a place of a palette that is nothing."""
+    grey = mode in ("LA", "L")
+    picture = Image.new("L" if grey else "RGB", (8, 8), "black")
+    picture.paste("white" if grey else "red", (0, 0, 4, 8))
+    options = {"transparency": 0}
+    if mode in ("LA", "RGBA"):
+        alpha = Image.new("L", (8, 8), 255)
+        alpha.paste(0, (4, 0, 8, 8))
+        picture.putalpha(alpha)
+        options = {}
+    elif mode == "RGB":
+        options = {"transparency": (0, 0, 0)}
+    elif mode == "P":
+        picture = picture.quantize(2)
+        options = {"transparency": picture.getpixel((7, 0))}
+    picture.save(folder / "a" / "x.png", **options)
+    save(folder / "b" / "y.png", np.zeros((8, 8)))
+    images = load_pictures(folder, size=8).images
+    assert images.shape[1] == (1 if grey else 3)
+    assert (images[0, :, :, 6:] == 1).all() and (images[1] == -1).all()
+    if not grey:
+        torch.testing.assert_close(images[0, :, 4, 0], torch.tensor([1.0, -1, -1]))
+
+
+def test_a_picture_that_is_transparent_in_part_is_mixed_with_white(folder):
+    Image.new("RGBA", (6, 6), (255, 0, 0, 51)).save(folder / "a" / "x.png")
+    save(folder / "b" / "y.png", np.zeros((6, 6)))
+    image = load_pictures(folder, size=6).images[0]
+    torch.testing.assert_close(image[:, 2, 2], torch.tensor([1.0, 0.6, 0.6]), atol=0.01, rtol=0)
+
+
 def test_a_picture_that_lies_on_its_side_is_turned_upright(folder):
     pixels = np.zeros((6, 6))
     pixels[:, :3] = 255

@@ -108,9 +108,12 @@ def shift_images(
     )
     padded = pad(images, [max_shift] * 4, value=background)
     device = images.device
-    offsets = torch.randint(0, 2 * max_shift + 1, (2, batch, 1), generator=generator, device=device)
-    rows = (torch.arange(height, device=device) + offsets[0])[:, :, None]
-    columns = (torch.arange(width, device=device) + offsets[1])[:, None, :]
+    down, right = (  # two draws, so that the batch is the first axis, as a `Run` expects
+        torch.randint(0, 2 * max_shift + 1, (batch, 1), generator=generator, device=device)
+        for _ in range(2)
+    )
+    rows = (torch.arange(height, device=device) + down)[:, :, None]
+    columns = (torch.arange(width, device=device) + right)[:, None, :]
     samples = torch.arange(batch, device=device)[:, None, None]
     # indices around the channel axis put it last: (B, H, W, C)
     return padded[samples, :, rows, columns].permute(0, 3, 1, 2)

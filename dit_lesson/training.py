@@ -95,7 +95,8 @@ class Run:
         model: trained in place, on the device of the data.
         loss: called as ``loss(model, *batch, generator)``; it draws all its noise from the
             generator with ``torch.rand``, ``randn`` or ``randint`` and returns a mean over the
-            batch. Under ``torchrun`` it may call the model, not read its attributes.
+            batch. Under ``torchrun`` the batch is the first axis of every draw, and it may call
+            the model, not read its attributes.
         data: tensors of one length, whose rows are shuffled together.
         recipe: the numbers of the run.
         seed: of the generator.
@@ -316,7 +317,7 @@ class _Share(TorchFunctionMode):
     """Random numbers for the rows of all processes, of which this one keeps its own.
 
     Every process draws the same numbers from its copy of the generator, those that one process
-    would draw for the whole batch: the axis as long as its batch is drawn for all of them.
+    would draw for the whole batch: the first axis, its batch, is drawn for all of them.
     """
 
     def __init__(self, rows: int):
@@ -330,12 +331,20 @@ class _Share(TorchFunctionMode):
         kwargs = kwargs or {}
         if func not in (torch.rand, torch.randn, torch.randint) or "generator" not in kwargs:
             return func(*args, **kwargs)
-        *limits, shape = args if not isinstance(args[-1], int) else (args,)
-        axis = list(shape).index(self.rows)
-        whole = [
-            size * dist.get_world_size() if n == axis else size for n, size in enumerate(shape)
-        ]
-        return _own_share(func(*limits, tuple(whole), **kwargs), axis)
+        limits, rest = args, dict(kwargs)
+        if "size" in rest:
+            shape = rest.pop("size")
+        elif isinstance(args[-1], int):
+            limits, shape = (), args
+        else:
+            *limits, shape = args
+        require(
+            tuple(shape[:1]) == (self.rows,),
+            f"train: loss draws numbers of shape {tuple(shape)}, expected the {self.rows} rows of "
+            "the batch of this process as the first axis",
+        )
+        whole = (self.rows * dist.get_world_size(), *shape[1:])
+        return _own_share(func(*limits, size=whole, **rest), dim=0)
 
 
 def _own_share(values: Tensor, dim: int) -> Tensor:

@@ -140,14 +140,18 @@ def test_a_recipe_does_not_change_under_its_run():
         RECIPE.steps = 1
 
 
-def test_a_process_keeps_its_share_of_draws_from_a_generator_alone(monkeypatch):
+@pytest.fixture
+def second_of_two(monkeypatch):
     monkeypatch.setattr(dist, "is_initialized", lambda: True)
     monkeypatch.setattr(dist, "get_world_size", lambda: 2)
     monkeypatch.setattr(dist, "get_rank", lambda: 1)
 
-    def seeded():
-        return torch.Generator().manual_seed(0)
 
+def seeded():
+    return torch.Generator().manual_seed(0)
+
+
+def test_a_process_keeps_its_share_of_draws_from_a_generator_alone(second_of_two):
     whole, order = torch.rand(8, 3, generator=seeded()), torch.randperm(4, generator=seeded())
     torch.manual_seed(0)
     own = torch.rand(4)
@@ -156,6 +160,38 @@ def test_a_process_keeps_its_share_of_draws_from_a_generator_alone(monkeypatch):
         assert torch.equal(torch.randperm(4, generator=seeded()), order)
         torch.manual_seed(0)
         assert torch.equal(torch.rand(4), own)
+
+
+DRAWS = {
+    "numbers": lambda rows: torch.randn(rows, 2, 3, generator=seeded()),
+    "shape": lambda rows: torch.rand((rows, 2), generator=seeded()),
+    "size": lambda rows: torch.randn(size=(rows, 2), generator=seeded()),
+    "one number": lambda rows: torch.rand(rows, generator=seeded()),
+    "limit": lambda rows: torch.randint(9, (rows,), generator=seeded()),
+    "limits": lambda rows: torch.randint(3, 9, (rows, 2), generator=seeded()),
+    "limits by name": lambda rows: torch.randint(low=3, high=9, size=(rows, 2), generator=seeded()),
+    "shift": lambda rows: shift_images(torch.arange(24.0).view(6, 1, 2, 2)[-rows:], 1, seeded()),
+}
+
+
+@pytest.mark.parametrize("name", DRAWS)
+def test_every_way_to_draw_is_shared_out_also_for_a_batch_of_two(second_of_two, name):
+    whole = DRAWS[name](4)
+    with _Share(2):
+        assert torch.equal(DRAWS[name](2), whole[2:])
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 3), (3, 2), (), (4,)])
+def test_a_draw_without_the_batch_in_front_gets_one_sentence(second_of_two, shape):
+    with _Share(2):
+        with pytest.raises(
+            ValueError, match="train: loss draws numbers of shape .*, expected the 2"
+        ):
+            torch.randn(shape, generator=seeded())
+        with pytest.raises(
+            ValueError, match="train: loss draws numbers of shape .*, expected the 2"
+        ):
+            torch.randn(size=shape, generator=seeded())
 
 
 def test_a_snapshot_is_what_finish_would_leave_and_changes_nothing():

@@ -52,8 +52,8 @@ def parser() -> argparse.ArgumentParser:
         description="Train a DiT on the digits that ship with the book, or on your own pictures. "
         "The output folder gets samples and the loss as pictures, run.pt to go on from, and at the "
         "end model.safetensors with its card, for dit_lesson.checkpoints.load_model.",
-        epilog="Ctrl-C saves and stops. In two processes: torchrun --nproc_per_node=2 -m "
-        "dit_lesson.training ...",
+        epilog="Ctrl-C saves and stops, a second one stops at once. In two processes: torchrun "
+        "--nproc_per_node=2 -m dit_lesson.training ...",
     )
 
     def add(name: str, text: str, **more: Any) -> None:
@@ -101,6 +101,8 @@ def main(arguments: list[str] | None = None) -> int:
         training = Training(options)
     except (ValueError, OSError) as error:
         return _end(str(error), 2)
+    except KeyboardInterrupt:  # while pictures were loaded
+        return _end("stopped before anything was written", 130)
     go_on = f"go on with --resume {options.output}"
     try:
         with training.stopped_by_signals():
@@ -263,10 +265,14 @@ class Training:
 
     @contextmanager
     def stopped_by_signals(self) -> Generator[None]:
-        """Ctrl-C and a polite kill ask to stop, and are answered after the step."""
+        """Ctrl-C and a polite kill ask to stop, and are answered after the step.
 
-        def ask(*_: Any) -> None:
+        A second one ends the process at once; what is on disk is whole at any time.
+        """
+
+        def ask(number: int, _: Any) -> None:
             self.stop_asked = True
+            signal.signal(number, signal.SIG_DFL)
 
         numbers = (signal.SIGINT, signal.SIGTERM)
         before = [signal.signal(number, ask) for number in numbers]

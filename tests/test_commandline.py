@@ -169,6 +169,41 @@ def test_ctrl_c_saves_and_says_how_to_go_on_and_the_model_is_the_same(
         assert (output / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
 
 
+def test_ctrl_c_while_pictures_are_loaded_stops_with_a_sentence(
+    pictures, tmp_path, monkeypatch, capsys
+):
+    def stopped(*_):
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(commandline, "load_pictures", stopped)
+    assert main(command(pictures, tmp_path / "run")) == 130
+    assert "stopped before anything was written" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_second_ctrl_c_stops_at_once(pictures, tmp_path):
+    script = """
+import os, signal, sys
+from dit_lesson.commandline import main
+from dit_lesson.training import Run
+def step(run):
+    for _ in range(2):
+        print("asked", flush=True)
+        os.kill(os.getpid(), signal.SIGINT)
+    print("went on", flush=True)
+Run.step = step
+main(sys.argv[1:])
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", script, *command(pictures, tmp_path / "run")],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == -signal.SIGINT and ended.stdout == "asked\nasked\n"
+    assert "Traceback" not in ended.stderr
+
+
 def test_an_autoencoder_goes_on_too(pictures, tmp_path, monkeypatch):
     options = "--image-size 16 --steps 4 --batch-size 4 --autoencoder-steps 6".split()
     options = ["--data", str(pictures), *options, "--output"]

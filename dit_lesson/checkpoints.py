@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, load_file, save
 from torch import Tensor, nn
 
@@ -107,14 +107,46 @@ def build_model(card: Mapping[str, Any]) -> nn.Module:
         raise ValueError(f"build_model: arguments do not fit {name}: {error}") from error
 
 
-def load_model(name: str, directory: Path = WEIGHTS) -> Any:
-    """A trained model by its name, in eval mode: `build_model` of its card, with its weights.
+def load_model(name: str | Path, directory: Path = WEIGHTS) -> Any:
+    """A trained model in eval mode: `build_model` of its card, with its weights in float32.
 
-    Raises: FileNotFoundError for an unknown name; ValueError for damaged weights.
+    Args:
+        name: of weights with a card, or a path to a ``.safetensors`` file that says itself which
+            model it is, as a page of the book saves it: its metadata hold "model", one of
+            `MODELS`, and "arguments", as JSON.
+        directory: where the name is looked for; not for a path.
+    Raises: FileNotFoundError for an unknown name or a file that is not there; ValueError for
+    weights that are damaged, without a model or of another one.
     """
-    model = build_model(read_card(name, directory))
-    model.load_state_dict(load_weights(name, directory))
+    if isinstance(name, Path) or name.endswith(".safetensors"):
+        card, state = _read_model(Path(name))
+    else:
+        card, state = read_card(name, directory), load_weights(name, directory)
+    model = build_model(card)
+    require_fit("load_model", Path(name).name, state, model.state_dict())
+    model.load_state_dict(state)
     return model.eval()
+
+
+def _read_model(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What a file says about its model, as a card does, and its tensors in float32."""
+    if not path.is_file():
+        raise FileNotFoundError(f"load_model: there is no file {path}")
+    try:
+        with safe_open(path, "pt") as file:
+            said = file.metadata() or {}
+            state = {key: file.get_tensor(key).float() for key in file.keys()}
+    except SafetensorError as error:
+        raise ValueError(f"load_model: {path.name} is no safetensors file: {error}") from error
+    for key in ("model", "arguments"):
+        require(key in said, f"load_model: {path.name} has no {key!r} in its metadata, expected it")
+    try:
+        arguments = json.loads(said["arguments"])
+    except ValueError as error:
+        raise ValueError(
+            f"load_model: arguments in the metadata of {path.name} are no JSON: {error}"
+        ) from error
+    return {"model": said["model"], "arguments": arguments}, state
 
 
 def save_weights(

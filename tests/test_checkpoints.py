@@ -2,6 +2,8 @@
 
 import argparse
 import json
+from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 import torch
@@ -134,7 +136,7 @@ def test_the_shipped_vit_is_good_by_a_count_of_its_own():
     assert (named == labels).sum() >= 950
 
 
-# --- released weights ---------------------------------------------------------------------
+# --- a model in one file, as a page saves it -----------------------------------------------
 
 SMALL = DiTConfig(input_size=8, hidden_size=32, depth=3, num_heads=4, num_classes=10)
 
@@ -147,6 +149,57 @@ def make(seed=0):
         if not parameter.any():
             nn.init.normal_(parameter, std=0.1)
     return model
+
+
+METADATA = {"model": "DiT", "arguments": json.dumps(asdict(SMALL))}
+
+
+@pytest.mark.parametrize("as_path", [str, Path])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_a_file_that_says_its_model_is_all_that_it_needs(tmp_path, as_path, dtype):
+    source, path = make(), tmp_path / "dit.safetensors"
+    state = {key: value.to(dtype) for key, value in source.state_dict().items()}
+    save_file(state, path, metadata=METADATA)
+    loaded = load_model(as_path(path))
+    assert loaded.config == SMALL and not loaded.training
+    assert {value.dtype for value in loaded.state_dict().values()} == {torch.float32}
+    for key, value in loaded.state_dict().items():
+        assert torch.equal(value, state[key].float()), key
+
+
+@pytest.mark.parametrize(
+    ("metadata", "sentence"),
+    [
+        (None, "load_model: dit.safetensors has no 'model' in its metadata, expected it"),
+        ({"model": "DiT"}, "load_model: dit.safetensors has no 'arguments' in its metadata"),
+        (METADATA | {"model": "GAN"}, "build_model: model is 'GAN', expected 'ViT', "),
+        (METADATA | {"arguments": "{"}, "load_model: arguments in the metadata of dit.safetensors"),
+        (METADATA | {"arguments": "[3]"}, "build_model: arguments do not fit DiT"),
+        (METADATA | {"arguments": '{"colour": 3}'}, "build_model: arguments do not fit DiT"),
+        (METADATA | {"arguments": '{"depth": 0}'}, "DiTConfig: depth is 0"),
+        (METADATA | {"arguments": "{}"}, "load_model: pos_embed has shape .* in dit.safetensors"),
+        ({"model": "ViT", "arguments": "{}"}, "load_model: dit.safetensors has no cls_token"),
+    ],
+)
+def test_a_file_that_does_not_say_its_model_gets_a_sentence(tmp_path, metadata, sentence):
+    save_file(make().state_dict(), tmp_path / "dit.safetensors", metadata=metadata)
+    with pytest.raises(ValueError, match=sentence):
+        load_model(tmp_path / "dit.safetensors")
+
+
+def test_a_model_that_is_damaged_or_gone_gets_a_sentence(tmp_path):
+    path = tmp_path / "dit.safetensors"
+    with pytest.raises(FileNotFoundError, match="load_model: there is no file"):
+        load_model(str(path))
+    save_file(make().state_dict(), path, metadata=METADATA)
+    whole = path.read_bytes()
+    for content in (b"", b"no weights", whole[:300], whole[:-1]):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="load_model: dit.safetensors is no safetensors file"):
+            load_model(path)
+
+
+# --- released weights ---------------------------------------------------------------------
 
 
 def answer(model):

@@ -56,6 +56,9 @@ def write_atomically(path: Path, content: bytes) -> None:
     The bytes go to a hidden neighbour and reach the disk before it takes the name, so that a
     process that is killed, or a disk that is full, leaves the old content.
 
+    Args:
+        path: of the file, in a folder that is there.
+        content: all of it.
     Raises: OSError, for example for a full disk; the neighbour is then removed.
     """
     neighbour = path.with_name(f".{path.name}.partial")
@@ -71,8 +74,12 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def read_record(function: str, name: str, directory: Path) -> dict[str, Any]:
-    """What ``name.json`` says, for `function`, which its errors name.
+    """What ``name.json`` says.
 
+    Args:
+        function: the name of the caller, for the errors.
+        name: of the record, without ``.json``.
+        directory: where the records are.
     Raises: FileNotFoundError naming what is there, if no record has that name; ValueError for a
     file that is damaged.
     """
@@ -95,7 +102,7 @@ def build_model(card: Mapping[str, Any]) -> nn.Module:
     """The model that a card describes, with random weights.
 
     Args:
-        card: "model", one of `MODELS`; "arguments", those of the model or of its config.
+        card: "model", one of `MODELS`; "arguments", those of the model or of its config by name.
     Raises: ValueError for another model, or arguments that it does not have.
     """
     name: Any = card.get("model")
@@ -158,6 +165,13 @@ def save_weights(
     metrics), the number of parameters, the versions of the libraries and the sha256 of the
     weights. float16 halves the file: round a model (``model.half().float()``) before its metrics
     are measured.
+
+    Args:
+        model: whose state dict is written.
+        name: of the two files.
+        card: what is to be recorded, as JSON can hold it.
+        directory: where the files go.
+    Raises: OSError, for example for a full disk.
     """
     state = {key: value.to(torch.float16).contiguous() for key, value in model.state_dict().items()}
     content = save(state)
@@ -174,7 +188,11 @@ def save_weights(
 def read_card(name: str, directory: Path = WEIGHTS) -> dict[str, Any]:
     """The card of shipped weights: model and arguments, command, seed, versions, metrics.
 
-    Raises: FileNotFoundError naming what is there, if no card has that name.
+    Args:
+        name: of the weights, for example "digits-dit".
+        directory: where the cards are.
+    Raises: FileNotFoundError naming what is there, if no card has that name; ValueError for a card
+    that is damaged.
     """
     return read_record("read_card", name, directory)
 
@@ -182,6 +200,9 @@ def read_card(name: str, directory: Path = WEIGHTS) -> dict[str, Any]:
 def load_weights(name: str, directory: Path = WEIGHTS) -> dict[str, Tensor]:
     """The state dict of shipped weights in float32, for ``model.load_state_dict``.
 
+    Args:
+        name: of the weights, for example "digits-dit".
+        directory: where the weights and their cards are.
     Raises: FileNotFoundError for an unknown name; ValueError if the file is not the one that
     its card describes, or is no safetensors file.
     """
@@ -232,7 +253,15 @@ def load_released(path: str | Path, config: DiTConfig) -> DiT:
 def require_fit(
     function: str, file: str, given: Mapping[str, Tensor], expected: Mapping[str, Tensor]
 ) -> None:
-    """Refuse a state dict of another model, by the first key that does not fit."""
+    """Refuse a state dict of another model, by the first key that does not fit.
+
+    Args:
+        function: the name of the caller.
+        file: the name of the file that held the state dict.
+        given: tensors by name, of any shape.
+        expected: the state dict of the model.
+    Raises: ValueError.
+    """
     for key in (*expected, *given):
         require(key in given, f"{function}: {file} has no {key}, which this model needs")
         require(key in expected, f"{function}: {file} holds {key}, which this model does not have")
@@ -273,6 +302,9 @@ def _read_state(path: Path) -> dict[str, Tensor]:
 def save_state(path: str | Path, state: Mapping[str, Any]) -> None:
     """Write tensors, numbers and dicts of them to one file, atomically.
 
+    Args:
+        path: of the file, in a folder that is there.
+        state: what is written, by name.
     Raises: OSError, for example for a full disk; a file that was there is then unchanged.
     """
     buffer = io.BytesIO()
@@ -283,6 +315,8 @@ def save_state(path: str | Path, state: Mapping[str, Any]) -> None:
 def load_state(path: str | Path) -> dict[str, Any]:
     """What `save_state` wrote, on the CPU. No code of the file is run.
 
+    Args:
+        path: of the file.
     Raises: FileNotFoundError; ValueError for a file that is damaged or something else.
     """
     path = Path(path)

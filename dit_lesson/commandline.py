@@ -111,7 +111,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _end(f"{stopped}; {go_on}", 130)
     except OSError as error:
         reason = error.strerror or error
-        return _end(f"could not read or write ({reason}); when it can, {go_on}", 1)
+        return _end(f"could not read or write ({reason}); when that is mended, {go_on}", 1)
     except ValueError as error:  # a loss that is not finite, a damaged or a foreign file
         return _end(f"{error}; what was saved before is in {options.output}", 1)
     return _end(f"model, samples and loss are in {options.output}", 0)

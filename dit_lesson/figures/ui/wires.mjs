@@ -54,24 +54,22 @@ export function valve({ share }) {
   };
 }
 
-// Where two boxes meet if a straight line joins them, else a line with one corner.
+// Where two boxes meet if a straight line joins them, through the middle of what they share, else
+// a line with one corner; nothing between boxes that lie over each other.
 function route(a, b) {
   const middle = (from, to) => (from + to) / 2;
-  const overlap = (p, q, low, high) => [Math.max(p[low], q[low]), Math.min(p[high], q[high])];
-  const [left, right] = overlap(a, b, "left", "right");
+  const overlap = (low, high) => [Math.max(a[low], b[low]), Math.min(a[high], b[high])];
+  const [left, right] = overlap("left", "right");
+  const [top, bottom] = overlap("top", "bottom");
   if (left < right) {
-    const x = a.right - a.left < b.right - b.left
-      ? middle(a.left, a.right)
-      : middle(b.left, b.right);
+    if (top < bottom) return [];
+    const x = middle(left, right);
     return a.top < b.top ? [[x, a.bottom], [x, b.top]] : [[x, a.top], [x, b.bottom]];
   }
   const rightward = a.left < b.left;
   const start = rightward ? a.right : a.left;
-  const [top, bottom] = overlap(a, b, "top", "bottom");
   if (top < bottom) {
-    const y = a.bottom - a.top < b.bottom - b.top
-      ? middle(a.top, a.bottom)
-      : middle(b.top, b.bottom);
+    const y = middle(top, bottom);
     return [[start, y], [rightward ? b.left : b.right, y]];
   }
   const [x, y] = [middle(b.left, b.right), middle(a.top, a.bottom)];

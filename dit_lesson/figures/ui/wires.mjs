@@ -55,7 +55,8 @@ export function valve({ share }) {
 }
 
 // Where two boxes meet if a straight line joins them, through the middle of what they share, else
-// a line with one corner; nothing between boxes that lie over each other.
+// a line with one corner; nothing between boxes that lie over each other.  A line that comes from
+// above or below keeps clear of a part's title and note: it ends at its `head` or its `foot`.
 function route(a, b) {
   const middle = (from, to) => (from + to) / 2;
   const overlap = (low, high) => [Math.max(a[low], b[low]), Math.min(a[high], b[high])];
@@ -64,7 +65,7 @@ function route(a, b) {
   if (left < right) {
     if (top < bottom) return [];
     const x = middle(left, right);
-    return a.top < b.top ? [[x, a.bottom], [x, b.top]] : [[x, a.top], [x, b.bottom]];
+    return a.top < b.top ? [[x, a.foot], [x, b.head]] : [[x, a.head], [x, b.foot]];
   }
   const rightward = a.left < b.left;
   const start = rightward ? a.right : a.left;
@@ -73,7 +74,7 @@ function route(a, b) {
     return [[start, y], [rightward ? b.left : b.right, y]];
   }
   const [x, y] = [middle(b.left, b.right), middle(a.top, a.bottom)];
-  return [[start, y], [x, y], [x, a.top < b.top ? b.top : b.bottom]];
+  return [[start, y], [x, y], [x, a.top < b.top ? b.head : b.foot]];
 }
 
 // Lines between parts, [from, to, { role, flow, bare }]: `flow(state, now)` is how wide, 0 to 1;
@@ -93,12 +94,15 @@ export function wiring(stage, wires, parts) {
       const home = stage.getBoundingClientRect();
       const layout = getComputedStyle(stage).getPropertyValue("--dit-layout").trim();
       const place = (name) => {
-        const box = (parts[name].anchor ?? parts[name].element).getBoundingClientRect();
+        const { element, anchor = element } = parts[name];
+        const [whole, box] = [element, anchor].map((each) => each.getBoundingClientRect());
         return {
           left: box.left - home.left,
           right: box.right - home.left,
           top: box.top - home.top,
           bottom: box.bottom - home.top,
+          head: whole.top - home.top,
+          foot: whole.bottom - home.top,
           seen: box.width > 0,
         };
       };

@@ -135,12 +135,6 @@ export default ui.figure({
     }),
     legend: ui.legend({ label: "", low: "−2", high: "2" }),
   },
-  wires: [
-    ["data", "plus"],
-    ["noise", "plus"],
-    ["noise", "equals", { bare: true }],
-    ["equals", "mixed"],
-  ],
   controls: {
     schedule: ui.menu({
       label: "schedule",

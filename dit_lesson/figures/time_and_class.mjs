@@ -94,12 +94,6 @@ export default ui.figure({
       text: (unit) => ({ thousand: "from 0 to 1000", one: "from 0 to 1" })[unit],
     }),
   },
-  wires: [
-    ["time", "plus"],
-    ["class", "plus"],
-    ["class", "equals", { bare: true }],
-    ["equals", "c"],
-  ],
   opening: "A row is a clock hand, fast ones on top of each half. The marked column is the time " +
     "step as the network gets it.",
   presets: [

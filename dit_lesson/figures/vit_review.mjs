@@ -38,8 +38,8 @@ export default ui.figure({
   layout: {
     narrow: `"image attention" auto "legend legend" auto "probabilities probabilities" auto
       "hide swap" auto / minmax(0, 1fr) minmax(0, 1fr)`,
-    wide: `"image blocks attention head probabilities" auto "hide . legend . ." auto
-      "swap . . . ." auto / 13rem auto 13rem auto 1fr`,
+    wide: `"image blocks head probabilities attention" auto "hide . . . legend" auto
+      "swap . . . ." auto / 13rem auto auto 1fr 13rem`,
   },
   parts: {
     image: ui.digit({
@@ -53,7 +53,7 @@ export default ui.figure({
       },
       pick,
     }),
-    blocks: ui.node({ text: ({ block }) => `block ${block}`, round: false }),
+    blocks: ui.node({ text: ({ depth }) => `${depth} blocks`, round: false }),
     attention: ui.map({
       title: "where CLS looks",
       limit: 0.3,
@@ -88,8 +88,7 @@ export default ui.figure({
   },
   wires: [
     ["image", "blocks"],
-    ["blocks", "attention"],
-    ["attention", "head"],
+    ["blocks", "head"],
     ["head", "probabilities"],
   ],
   controls: {

@@ -106,15 +106,17 @@ function detail({ part, texts, conditioning, size, sizes }, now) {
 export default ui.figure({
   stages,
   layout: {
-    narrow: `"detail detail" auto "costs costs" auto "latent time" auto "patches label" auto
-      "positions ." auto "norms modulation" auto "attention modulation" auto
-      "cross modulation" auto "MLP modulation" auto "final modulation" auto "answer ." auto
-      / minmax(0, 1fr) minmax(0, 1fr)`,
-    wide: `"latent time detail" auto "patches label detail" auto
-      "positions . detail" auto "norms modulation detail" auto
-      "attention modulation costs" auto "cross modulation costs" auto
-      "MLP modulation costs" auto "final modulation costs" auto "answer . costs" auto
-      / minmax(0, 1fr) minmax(0, 1fr) minmax(0, 1.6fr)`,
+    narrow: `"detail detail detail" auto "costs costs costs" auto "latent time label" auto
+      "patches . ." auto "positions . ." auto "norms modulation modulation" auto
+      "attention modulation modulation" auto "cross modulation modulation" auto
+      "MLP modulation modulation" auto "final modulation modulation" auto "answer . ." auto
+      / minmax(0, 2fr) minmax(0, 1fr) minmax(0, 1fr)`,
+    wide: `"latent time label detail" auto "patches . . detail" auto
+      "positions . . detail" auto "norms modulation modulation detail" auto
+      "attention modulation modulation costs" auto "cross modulation modulation costs" auto
+      "MLP modulation modulation costs" auto "final modulation modulation costs" auto
+      "answer . . costs" auto
+      / minmax(0, 2fr) minmax(0, 1fr) minmax(0, 1fr) minmax(0, 3.2fr)`,
     areas: { appended: "modulation", looked_up: "modulation" },
   },
   parts: {
@@ -154,11 +156,10 @@ export default ui.figure({
     ["attention", "MLP"], // behind cross-attention, where there is one
     ["MLP", "final"],
     ["final", "answer"],
-    ["time", "label", { role: "condition", bare: true }],
-    ["label", "modulation", { role: "condition" }],
-    ["label", "appended", { role: "condition" }],
+    ...["time", "label"].flatMap((part) =>
+      ["modulation", "appended", "looked_up"].map((entry) => [part, entry, { role: "condition" }])
+    ),
     ["appended", "norms", { role: "condition" }],
-    ["label", "looked_up", { role: "condition" }],
     ["looked_up", "cross", { role: "condition" }],
     ["modulation", "norms", { role: "scale" }],
     ["modulation", "attention", { role: "gate", flow: gated }],

@@ -55,7 +55,7 @@ const half = (prepared, { kind }, palette) => {
   if (kind !== "1-D") ui.grid(prepared, [1, 2], palette.text);
 };
 
-// One bar a value, from -1 to 1 around a zero line; the chosen one is dark.
+// One bar a value, from -1 to 1 around a zero line; the chosen one has the text's colour.
 const cut = (title, values, chosen) =>
   ui.bars({
     title,

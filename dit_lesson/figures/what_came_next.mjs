@@ -158,7 +158,8 @@ export default ui.figure({
       millions(whole(now.right))
     } million, ${share(now.right)}.`,
   note:
-    "Orange makes shifts, scales and gates; dark is attention, light the MLP. Purple is the condition.",
+    "A bar, from the left: what makes shifts, scales and gates, in orange, then attention, then the " +
+    "MLP; in iMF the constants come last. Purple is the condition.",
   table: ({ left, right }, now) => ({
     caption: "parameters in millions",
     columns: ["part", `left: ${left}`, `right: ${right}`],

@@ -59,10 +59,28 @@ export function stages(state) {
   };
 }
 
-// Where a model stands in both pictures, from 0 to 1
-const share = (x, i) => {
+// Where a logarithm stands in both pictures, from 0 to 1
+const share = (x, value) => {
   const [low, high] = [Math.min(...x), Math.max(...x)];
-  return 0.06 + (0.86 * (x[i] - low)) / (high - low);
+  return 0.06 + (0.86 * (value - low)) / (high - low);
+};
+
+// Round numbers between the models of both ends, in the coarsest steps of which there are two
+const STEPS = [[1], [1, 2, 5], [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8]];
+function roundNumbers(x) {
+  const [low, high] = [Math.min(...x), Math.max(...x)];
+  const decades = [];
+  for (let power = Math.floor(low); power <= high; power += 1) decades.push(power);
+  const within = (steps) =>
+    decades.flatMap((power) => steps.map((step) => step * 10 ** power))
+      .filter((value) => Math.log10(value) >= low && Math.log10(value) <= high);
+  return STEPS.map(within).find((values) => values.length > 1);
+}
+const SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹";
+const numberText = (value) => {
+  const power = Math.log10(value);
+  if (!(power > 3 && Number.isInteger(power))) return String(value);
+  return `10${String(power).replace(/\d/g, (digit) => SUPERSCRIPTS[Number(digit)])}`;
 };
 const LEFT = 34; // pixels for the numbers at the vertical axis
 const across = (value, width) => LEFT + value * (width - LEFT);
@@ -93,7 +111,7 @@ function writeNames({ context, width, height }, points, names, line) {
     const places = [[px, py - apart], [px, py + apart], [px + beside, py], [px - beside, py]]
       .map(([x, y]) => ({ x, y, half }));
     const free = places.filter(({ x, y }) =>
-      Math.abs(x - width / 2) < width / 2 - half && Math.abs(y - height / 2) < height / 2 - 6 &&
+      Math.abs(x - width / 2) < width / 2 - half && y > 6 && y < height - 22 &&
       taken.every((other) =>
         Math.abs(x - other.x) >= half + other.half || Math.abs(y - other.y) > 10
       )
@@ -107,7 +125,8 @@ function writeNames({ context, width, height }, points, names, line) {
 }
 
 // A picture of points over the common axis: `height(now, i)` of a point and `line(now)`, the
-// heights of the line at the first and the last point, from 0 to 1
+// heights of the line at the first and the last point, from 0 to 1; with `names`, it names all
+// models and the numbers of the common axis
 function points({ ticks, height, line, names, ...rest }) {
   return ui.panel({
     ...rest,
@@ -128,16 +147,23 @@ function points({ ticks, height, line, names, ...rest }) {
         context.fillStyle = palette.text;
         ui.write(context, text, 2, down(value) + 4);
       }
+      context.textAlign = "center";
+      for (const value of roundNumbers(now.x)) {
+        const x = across(share(now.x, Math.log10(value)), width);
+        context.globalAlpha = 0.4;
+        context.strokeRect(x, 0, 0, names ? tall - 16 : tall);
+        context.globalAlpha = 1;
+        if (names) ui.write(context, numberText(value), x, tall - 4);
+      }
       context.strokeStyle = palette.text;
       context.lineWidth = 1.5;
       const [low, high] = [Math.min(...now.x), Math.max(...now.x)].map((x) => now.x.indexOf(x));
-      const place = (i, height) => [across(share(now.x, i), width), down(height(now, i))];
+      const place = (i, height) => [across(share(now.x, now.x[i]), width), down(height(now, i))];
       const [[x0, y0], [x1, y1]] = [place(low, line), place(high, line)];
       context.beginPath();
       context.moveTo(x0, y0);
       context.lineTo(x1, y1);
       context.stroke();
-      context.textAlign = "center";
       const models = Object.keys(state.models);
       const spots = models.map((_, i) => place(i, height));
       models.forEach((name, i) => {
@@ -161,7 +187,8 @@ const heightOfRatio = (ratio) => 0.5 + (0.5 * Math.log10(ratio)) / SPREAD;
 // The model nearest to a place in a picture
 const nearest = (height) => (y, x, state) => {
   const now = stages(state);
-  const distance = (i) => (x - 0.08 - 0.92 * share(now.x, i)) ** 2 + (1 - y - height(now, i)) ** 2;
+  const distance = (i) =>
+    (x - 0.08 - 0.92 * share(now.x, now.x[i])) ** 2 + (1 - y - height(now, i)) ** 2;
   const names = Object.keys(state.models);
   const distances = names.map((_, i) => distance(i));
   return { model: names[distances.indexOf(Math.min(...distances))] };

@@ -25,6 +25,13 @@ import traitlets
 from dit_lesson.figures.linking import link, link_file
 
 HERE = Path(__file__).parent
+#: The four designs as the book writes them.
+DESIGN_NAMES = {
+    "in-context": "in-context",
+    "cross-attention": "cross-attention",
+    "adaln": "adaLN",
+    "adaln-zero": "adaLN-Zero",
+}
 FIGURE_NAMES = sorted(path.stem for path in HERE.glob("*.mjs") if path.stem != "ui")
 
 

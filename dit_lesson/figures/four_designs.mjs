@@ -18,7 +18,10 @@ export function stages({ size, sizes, designs, patch_size: patchSize, resolution
   const model = { inputSize: resolution / 8, patchSize, hiddenSize, depth };
   return {
     ledgers: Object.fromEntries(
-      designs.map((conditioning) => [conditioning, ditLedger({ ...model, conditioning })]),
+      Object.keys(designs).map((conditioning) => [
+        conditioning,
+        ditLedger({ ...model, conditioning }),
+      ]),
     ),
     tokens: (resolution / 8 / patchSize) ** 2,
   };
@@ -39,8 +42,8 @@ export default ui.figure({
   },
   parts: {
     parts: ui.rows({
-      title: ({ size, patch_size: p, conditioning }) =>
-        `DiT-${size}/${p}, ${conditioning}, by part`,
+      title: ({ size, patch_size: p, conditioning, designs }) =>
+        `DiT-${size}/${p}, ${designs[conditioning]}, by part`,
       values({ ledgers }, { conditioning, quantity, quantities }) {
         const [, unit] = quantities[quantity];
         const ledger = ledgers[conditioning];
@@ -58,9 +61,9 @@ export default ui.figure({
         `the four designs, one scale, ${quantities[quantity][0]}`,
       values({ ledgers }, { designs, conditioning, quantity, quantities }) {
         const [, unit] = quantities[quantity];
-        const most = Math.max(...designs.map((design) => sum(ledgers[design], quantity)));
-        return designs.map((design) => ({
-          name: design,
+        const most = Math.max(...Object.values(ledgers).map((ledger) => sum(ledger, quantity)));
+        return Object.entries(designs).map(([design, name]) => ({
+          name,
           value: ui.format(sum(ledgers[design], quantity) / unit),
           pieces: pieces(ledgers[design], quantity, most),
           chosen: design === conditioning,
@@ -71,7 +74,7 @@ export default ui.figure({
   controls: {
     size: ui.menu({ label: "size", text: (size) => `DiT-${size}` }),
     patch_size: ui.menu({ label: "patch size p", text: (p) => `${p} × ${p}` }),
-    conditioning: ui.menu({ label: "design" }),
+    conditioning: ui.menu({ label: "design", text: (design, { designs }) => designs[design] }),
     resolution: ui.menu({ label: "picture", text: (r) => `${r} × ${r} pixels` }),
     quantity: ui.menu({
       label: "count",
@@ -109,9 +112,9 @@ export default ui.figure({
       "Many tokens of little width: the scores cost more than all four projections of attention.",
     ],
   ],
-  sentence({ size, patch_size: p, conditioning }, { ledgers, tokens }) {
+  sentence({ size, patch_size: p, conditioning, designs }, { ledgers, tokens }) {
     const ledger = ledgers[conditioning];
-    return `DiT-${size}/${p}, ${conditioning}, N = ${tokens} image tokens: ` +
+    return `DiT-${size}/${p}, ${designs[conditioning]}, N = ${tokens} image tokens: ` +
       `${ui.format(sum(ledger, "parameters") / 1e6)} million parameters, ` +
       `${ui.format(sum(ledger, "macs") / 1e9)} GMAC for one pass.`;
   },

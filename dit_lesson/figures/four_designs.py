@@ -8,7 +8,7 @@ import traitlets
 
 from dit_lesson import plots
 from dit_lesson.counting import Ledger, dit_ledger, total
-from dit_lesson.figures.base import Figure
+from dit_lesson.figures.base import DESIGN_NAMES, Figure
 from dit_lesson.models import DESIGNS, DIT_CONFIGS
 
 QUANTITIES = {"macs": ("GMAC", 1e9), "parameters": ("million parameters", 1e6)}
@@ -37,7 +37,7 @@ class LedgerFigure(Figure):
             size: {"hidden_size": config.hidden_size, "depth": config.depth}
             for size, config in ((size, DIT_CONFIGS[f"DiT-{size}/2"]) for size in SIZES)
         }
-        return {"sizes": sizes, "designs": list(DESIGNS), "quantities": QUANTITIES}
+        return {"sizes": sizes, "designs": DESIGN_NAMES, "quantities": QUANTITIES}
 
     def stages(self) -> dict[str, Any]:
         """The ledger of each design, part by part, and the number of image tokens."""
@@ -75,7 +75,7 @@ class LedgerFigure(Figure):
         largest = max(parts, key=parts.__getitem__)
         name, _ = QUANTITIES[self.quantity]
         return (
-            f"DiT-{self.size}/{self.patch_size} with {self.conditioning}, "
+            f"DiT-{self.size}/{self.patch_size} with {DESIGN_NAMES[self.conditioning]}, "
             f"{self.resolution}x{self.resolution} pixels: {cost.parameters / 1e6:.2f} million "
             f"parameters, {cost.macs / 1e9:.2f} GMAC; {largest} has most {name}, "
             f"{parts[largest] / sum(parts.values()):.1%}."
@@ -84,4 +84,5 @@ class LedgerFigure(Figure):
     def picture(self) -> matplotlib.figure.Figure:
         """The parts of the chosen model, and the four designs as stacked bars."""
         name, _ = QUANTITIES[self.quantity]
-        return plots.ledger(self.shares(), self.conditioning, name)
+        shares = {DESIGN_NAMES[design]: parts for design, parts in self.shares().items()}
+        return plots.ledger(shares, DESIGN_NAMES[self.conditioning], name)

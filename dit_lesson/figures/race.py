@@ -10,7 +10,7 @@ import traitlets
 from dit_lesson import plots
 from dit_lesson.experiments import read_result
 from dit_lesson.experiments.race import CONTROL_SEEDS, RACE_SEEDS, TIMES
-from dit_lesson.figures.base import Figure
+from dit_lesson.figures.base import DESIGN_NAMES, Figure
 from dit_lesson.models import DESIGNS
 
 #: What is raced: (equal, loudness) of the rivals, and who they are; adaLN-Zero is the last.
@@ -25,6 +25,11 @@ RACES = {
     "equal seconds": ("seconds", "unit", tuple(DESIGNS)),
     "equal parameters": ("parameters", "unit", tuple(DESIGNS)),
 }
+#: The entrants as the book writes them.
+NAMES = DESIGN_NAMES | {
+    "adaln, zero start": "adaLN, zero start",
+    "gates, xavier start": "gates, Xavier start",
+}
 #: What is measured, and its sign: 1 where less is better.
 MEASURES = {
     "loss": 1,
@@ -32,14 +37,6 @@ MEASURES = {
     "distance": 1,
     "accuracy": -1,
 }
-
-
-def spelled(entrants: tuple[str, ...]) -> list[str]:
-    """The names of entrants as the book spells them."""
-    return [
-        entrant.replace("adaln", "adaLN").replace("-zero", "-Zero").replace("xavier", "Xavier")
-        for entrant in entrants
-    ]
 
 
 def measured(run: dict[str, Any]) -> dict[str, float]:
@@ -79,13 +76,18 @@ def results() -> dict[str, dict[str, list[list[float]]]]:
     }
 
 
+def entrants_of(race: str) -> list[str]:
+    """The names of the four who run."""
+    return [NAMES[entrant] for entrant in RACES[race][-1]]
+
+
 class RaceFigure(Figure):
     """Four entrants of a race, and their differences from one of them, by the first seeds."""
 
     caption: ClassVar[str] = (
         "Every mark is a trained model; a shape is a seed. Left: what is measured. Right: the "
         "difference from one of the four, seed by seed. A bar reaches one standard error to both "
-        "sides of the mean, the faint one below it what that would be without the pairs."
+        "sides of the mean, the thin one below it what that would be without the pairs."
     )
 
     race = traitlets.Enum(tuple(RACES), "the four designs")
@@ -98,7 +100,7 @@ class RaceFigure(Figure):
         """All results, and who runs in which race."""
         return {
             "results": results(),
-            "entrants": {race: spelled(entrants) for race, (_, _, entrants) in RACES.items()},
+            "entrants": {race: entrants_of(race) for race in RACES},
             "signs": MEASURES,
         }
 
@@ -119,7 +121,7 @@ class RaceFigure(Figure):
 
     def summary(self) -> str:
         """The order by means, and how many gaps are larger than two standard errors."""
-        now, entrants = self.stages(), spelled(RACES[self.race][-1])
+        now, entrants = self.stages(), entrants_of(self.race)
         order = np.argsort(MEASURES[self.measure] * now["means"], kind="stable")
         names = ", ".join(f"{entrants[i]} {now['means'][i]:.3f}" for i in order)
         clear = int((np.abs(now["gaps"]) > 2 * now["paired"]).sum()) if len(now["paired"]) else 0
@@ -130,7 +132,7 @@ class RaceFigure(Figure):
 
     def picture(self) -> matplotlib.figure.Figure:
         """Values on the left, differences on the right, a row for each entrant."""
-        now, entrants = self.stages(), spelled(RACES[self.race][-1])
+        now, entrants = self.stages(), entrants_of(self.race)
         figure, (left, right) = plots.drawing(1, 2, figsize=(plots.WIDTH, 2.6), sharey=True)
         for axes, values, means, errors in (
             (left, now["values"], now["means"], now["errors"]),

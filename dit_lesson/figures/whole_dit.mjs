@@ -88,14 +88,14 @@ function told(text) {
   };
 }
 
-function detail({ part, texts, conditioning, size, sizes }, now) {
+function detail({ part, texts, conditioning, designs, size, sizes }, now) {
   if (part === "whole") {
     const { hidden_size: width, depth, heads } = sizes[size];
     return `The whole model\n${depth} blocks, ${heads} heads of width ${width / heads}\n` +
       "Press a part of the map.";
   }
   const [name, words, chapters] = texts[part];
-  if (!now.parts[part]) return `${name}\nThe design ${conditioning} has none.`;
+  if (!now.parts[part]) return `${name}\nThe design ${designs[conditioning]} has none.`;
   const { takes, gives } = now.parts[part];
   const many = ["norms", "attention", "cross", "MLP"].includes(part)
     ? `, in each of ${sizes[size].depth} blocks`
@@ -136,7 +136,8 @@ export default ui.figure({
     looked_up: entry("two rows to\nlook up", "cross-attention", "center"),
     detail: told(detail),
     costs: ui.rows({
-      title: ({ size, patch_size: p, conditioning }) => `of DiT-${size}/${p}, ${conditioning}`,
+      title: ({ size, patch_size: p, conditioning, designs }) =>
+        `of DiT-${size}/${p}, ${designs[conditioning]}`,
       values(now, state) {
         const cost = chosen(state, now) ?? { parameters: 0, macs: 0 };
         const row = (name, quantity, unit, letter) => ({
@@ -173,7 +174,7 @@ export default ui.figure({
     }),
     size: ui.menu({ label: "size", text: (size) => `DiT-${size}` }),
     patch_size: ui.menu({ label: "patch size p", text: (p) => `${p} × ${p}` }),
-    conditioning: ui.menu({ label: "design" }),
+    conditioning: ui.menu({ label: "design", text: (design, { designs }) => designs[design] }),
   },
   opening: "One vector of time and class steers every block. In adaLN-Zero a third of all " +
     "parameters makes its shifts, scales and gates.",
@@ -194,10 +195,12 @@ export default ui.figure({
       "Two more tokens, 258 in all, and no modulation: a third of the parameters is gone.",
     ],
   ],
-  sentence({ size, patch_size: p, conditioning, part, texts }, now) {
+  sentence({ size, patch_size: p, conditioning, designs, part, texts }, now) {
     const cost = part !== "whole" && now.parts[part];
     const share = (quantity) => ui.percent(cost[quantity] / now[quantity], 1);
-    return `DiT-${size}/${p}, ${conditioning}: ${ui.format(now.parameters / 1e6)} million ` +
+    return `DiT-${size}/${p}, ${designs[conditioning]}: ${
+      ui.format(now.parameters / 1e6)
+    } million ` +
       `parameters, ${ui.format(now.macs / 1e9)} GMAC for one picture` +
       (cost
         ? `; ${texts[part][0]}: ${share("parameters")} of the parameters, ${

@@ -7,7 +7,7 @@ import matplotlib.figure
 import traitlets
 
 from dit_lesson.counting import Cost, dit_ledger, total
-from dit_lesson.figures.base import Figure
+from dit_lesson.figures.base import DESIGN_NAMES, Figure
 from dit_lesson.models import DESIGNS, DIT_CONFIGS, DiTConfig
 from dit_lesson.plots import COLOURS, WIDTH, drawing
 
@@ -91,7 +91,7 @@ class WholeDiTFigure(Figure):
             }
             for size, config in ((size, DIT_CONFIGS[f"DiT-{size}/2"]) for size in SIZES)
         }
-        return {"sizes": sizes, "texts": PARTS, "ledger_of": LEDGER}
+        return {"sizes": sizes, "designs": DESIGN_NAMES, "texts": PARTS, "ledger_of": LEDGER}
 
     def config(self) -> DiTConfig:
         """Of the chosen model, for pictures of 256 pixels."""
@@ -118,7 +118,7 @@ class WholeDiTFigure(Figure):
         """The chosen model in all, and the chosen part."""
         now = self.stages()
         text = (
-            f"DiT-{self.size}/{self.patch_size}, {self.conditioning}: "
+            f"DiT-{self.size}/{self.patch_size}, {DESIGN_NAMES[self.conditioning]}: "
             f"{now['parameters'] / 1e6:.2f} million parameters, {now['macs'] / 1e9:.2f} GMAC"
         )
         chosen = now["parts"].get(self.part)

@@ -94,12 +94,12 @@ export default ui.figure({
   stages,
   layout: {
     narrow: `"data plus noise mixed asked_for" auto "signal signal signal snr snr" auto
-      "t t t t t" auto "straight . noise_at_one noise_at_zero legend" auto "one one one zero zero" auto
+      "greys greys t t t" auto "straight . noise_at_one noise_at_zero legend" auto "one one one zero zero" auto
       / 1fr auto 1fr 1fr 1fr`,
     wide:
-      `"data plus noise equals mixed asked_for signal snr" auto "legend legend legend . . . t t" auto
-      "straight . noise_at_one . noise_at_zero . one one" auto
-      "straight . noise_at_one . noise_at_zero . zero zero" auto
+      `"data plus noise equals mixed asked_for signal snr" auto ". . greys greys greys . t t" auto
+      "straight . noise_at_one . noise_at_zero legend one one" auto
+      "straight . noise_at_one . noise_at_zero legend zero zero" auto
       / 1fr auto 1fr auto 1fr 1fr 10rem 10rem`,
   },
   parts: {
@@ -133,7 +133,8 @@ export default ui.figure({
         ui.cells(canvas, rows, { limit: target === "velocity" ? 2 : 1.5, ends });
       },
     }),
-    legend: ui.legend({ label: "", low: "−2", high: "2" }),
+    greys: ui.legend({ kind: "ink", low: "−1.5", high: "1.5" }),
+    legend: ui.legend({ low: "−2", high: "2" }),
   },
   controls: {
     schedule: ui.menu({

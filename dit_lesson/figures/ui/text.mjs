@@ -2,7 +2,8 @@
 import { h, say } from "./dom.mjs";
 /** @import { Part, Words } from "./dom.mjs" */
 
-// What the colours of a map mean, from `low` to `high`; `kind` is signed, or share (from 0)
+// What the colours of a map mean, from `low` to `high`; `kind` is signed, share (from 0), or
+// ink (the greys of digits)
 /** @type {(options: { low: string, high: string, kind?: string, label?: string }) => Part} */
 export function legend({ low, high, kind = "signed", label = "" }) {
   return () => {

@@ -31,6 +31,15 @@ def cards():
     }
 
 
+def test_the_book_s_address_leads_to_the_front_page():
+    entry = built("index.html")
+    assert entry.html["lang"] == "en"
+    assert entry.title.string == entry.a.string == "Diffusion Transformers, one idea at a time"
+    assert entry.a["href"] == FRONT
+    assert entry.select_one("meta[http-equiv=refresh]")["content"] == f"0; url={FRONT}"
+    assert (BOOK / entry.select_one("link[rel=icon]")["href"]).is_file()
+
+
 def test_every_chapter_has_its_card_in_order(cards):
     assert list(cards) == CHAPTERS
 

@@ -7,6 +7,7 @@ pages to it.
 """
 
 import hashlib
+import html
 import math
 import os
 import re
@@ -50,6 +51,19 @@ COPIES = "colab"
 UNUSED_OUTPUT = ("**/*.map", "scripts/fontawesome.*", "vendor", "*macros.html", "locales")
 #: A line of a printed table: words or numbers with two spaces or more between them.
 COLUMNS = re.compile(r"^.*\S {2,}\S.*$", re.MULTILINE)
+#: The page at the book's address, which leads to its front page.
+ENTRY = """<!DOCTYPE html>
+<html lang="{language}">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="refresh" content="0; url={front}">
+<title>{title}</title>
+<link rel="icon" href="_static/{icon}">
+</head>
+<body><p><a href="{front}">{title}</a></p></body>
+</html>
+"""
 WORD = re.compile(r"[\w-]+")
 CLASS = re.compile(r"\.(-?[A-Za-z_](?:[\w-]|\\.)*)")
 SELECTOR_COMMA = re.compile(r",(?![^(\[]*[)\]])")
@@ -316,11 +330,23 @@ def finish_static_files(app: Sphinx, failure: Exception | None) -> None:
     static = Path(app.outdir, "_static")
     shutil.copytree(FONTS, static / "mathjax", dirs_exist_ok=True)
     write_figures(static / "figures")
+    write_entry(app)
     slim_style_sheets(Path(app.outdir))  # asks what the figures' scripts name
     shrink_pictures(Path(app.outdir, "_images"))
     for pattern in UNUSED_OUTPUT:
         for path in static.glob(pattern):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def write_entry(app: Sphinx) -> None:
+    """Writes the page at the book's address, in the place of a bare redirection."""
+    text = ENTRY.format(
+        language=app.config.language,
+        title=html.escape(app.config.html_title),
+        icon=Path(app.config.html_favicon).name,
+        front=app.builder.get_target_uri(app.config.root_doc),
+    )
+    Path(app.outdir, "index.html").write_text(text, "utf8")
 
 
 def shrink_pictures(folder: Path) -> None:

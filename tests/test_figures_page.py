@@ -208,9 +208,9 @@ def test_cause_and_effect_in_one_look(shared):
 
 
 def test_words_are_whole_at_every_width(shared):
-    """From a phone over tablets to a large screen no label, title or button is cut."""
+    """From a small phone over tablets to a large screen no label, title or button is cut."""
     size = shared.viewport_size
-    for width in (375, 600, 768, 900, 1024, 1280):
+    for width in (320, 375, 600, 768, 900, 1024, 1280):
         shared.set_viewport_size({**size, "width": width})
         for figure in figures_of(shared):
             open_fold(figure)

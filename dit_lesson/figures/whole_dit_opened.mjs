@@ -112,7 +112,6 @@ const area = (name) => name.replace(" ", "_");
 
 const place = (name, i) =>
   ui.button({
-    role: name.startsWith("MLP") ? "text" : "condition",
     text: (_, { effects }) =>
       `${name.replace("attention", "attn")}\n${effects ? ui.percent(effects[i]) : "…"}`,
     changes: () => ({ branch: name }),
@@ -155,7 +154,7 @@ export default ui.figure({
       marks: ({ token }) => [token],
       decorate(prepared, _, { state: { token }, palette }) {
         const [row, column] = cell(token);
-        ui.grid(prepared, [1, HEADS], palette.ground, 4);
+        ui.grid(prepared, [1, HEADS], palette.data, 2);
         for (let head = 0; head < HEADS; head += 1) {
           ui.frame(prepared, [SIDE, HEADS * SIDE], [row, head * SIDE + column], palette.shift, 2);
         }

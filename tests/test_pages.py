@@ -255,10 +255,10 @@ def test_sidebar_hides_and_comes_back(chapter):
     toggle = chapter.locator(".bd-header-article .primary-toggle")
     wide = sidebar.bounding_box()
     toggle.click()
-    chapter.wait_for_timeout(500)
-    assert not sidebar.is_visible() or sidebar.bounding_box() != wide
+    sidebar.wait_for(state="hidden")
     toggle.click()
-    chapter.wait_for_timeout(500)
+    sidebar.wait_for(state="visible")
+    chapter.wait_for_function("(e) => e.getAnimations().length === 0", arg=sidebar.element_handle())
     assert sidebar.bounding_box() == wide
 
 

@@ -245,9 +245,8 @@ def test_seldom_used_controls_are_folded_and_reached_by_keyboard(shared):
             shared.keyboard.press("Enter")
             assert all(control.is_visible() for control in controls.all())
             shared.keyboard.press("Tab")
-            assert controls.first.evaluate(
-                "e => e.closest('.dit-control').contains(document.activeElement)"
-            )
+            inside = "e => e.closest('.dit-control').contains(document.activeElement)"
+            assert controls.first.evaluate(inside)
 
 
 def test_presets_tell_a_story(shared):
@@ -356,7 +355,7 @@ def test_a_step_of_a_slider_does_not_lay_out_the_page(open_page):
     page = open_page("10-adaln-zero")
     (figure,) = live_figures(page)
     # the sentence may take another line, but only after the last step
-    page.add_style_tag(content=".dit-live .dit-waiting { display: none }")
+    page.add_style_tag(content=".dit-waiting { display: none }")
     sliders = each_visible(figure, "input[type=range]")
 
     def move_each():

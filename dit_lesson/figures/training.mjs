@@ -16,7 +16,7 @@ const RACE = 4; // runs whose curves are drawn
 const [USUAL, SMALL] = [64, 32]; // widths: where a step is slow, a small model learns
 const KINDS = ["shift", "scale", "gate"];
 const WORDS = {
-  conditioning: (design) => design,
+  conditioning: (design, { designs }) => designs[design],
   predicts: (target) => `the ${target}`,
   learning_rate: (rate) => `rate ${rate}`,
   embedding_init: (start) => ({ unit: "unit embeddings", paper: "small embeddings" })[start],
@@ -65,10 +65,10 @@ const settingsOf = (state) => ({
   ...Object.fromEntries(Object.keys(WORDS).map((key) => [key, state[key]])),
   given: Boolean(givenTo(state)),
 });
-const words = (settings, without = {}) =>
+const words = (state, settings, without = {}) =>
   Object.entries(WORDS)
     .filter(([key]) => settings[key] !== without[key])
-    .map(([key, word]) => word(settings[key]))
+    .map(([key, word]) => word(settings[key], state))
     .join(", ");
 
 function live({ files, write, show }) {
@@ -414,7 +414,7 @@ export default ui.figure({
     digits: ten(
       (state, now) =>
         `${
-          ["this run", words(settingsOf(state), { ...state.start, given: false })]
+          ["this run", words(state, settingsOf(state), { ...state.start, given: false })]
             .filter(Boolean).join(", ")
         }: step ${stepOf(now)}`,
       ({ run }) => run,
@@ -423,7 +423,7 @@ export default ui.figure({
       (state, { run, before }) => {
         const name = before?.settings
           ? `the run before, ${
-            words(before.settings, run?.settings) ||
+            words(state, before.settings, run?.settings) ||
             (before.given === run?.given ? "the same" : "other weights")
           }: step ${before.step}`
           : `the DiT of this book, ${state.book_steps.toLocaleString("en")} steps`;
@@ -459,7 +459,10 @@ export default ui.figure({
     }),
   },
   controls: {
-    conditioning: ui.menu({ label: "design" }),
+    conditioning: ui.menu({
+      label: "design",
+      text: (design, { designs }) => designs[design],
+    }),
     predicts: ui.menu({ label: "predicts" }),
     learning_rate: ui.menu({ label: "learning rate" }),
     embedding_init: ui.menu({

@@ -17,7 +17,7 @@ from dit_lesson.diffusion import Straight
 from dit_lesson.experiments import start
 from dit_lesson.experiments.recipes import DIGITS_DIT, DIGITS_DIT_RECIPE
 from dit_lesson.figures.assets import packed_weights, unpacked
-from dit_lesson.figures.base import Figure
+from dit_lesson.figures.base import DESIGN_NAMES, Figure
 from dit_lesson.figures.training_assets import (
     AUTOENCODER,
     packed_decoder,
@@ -126,6 +126,7 @@ class TrainingFigure(Figure):
             "recipe": recipe,
             "sampling": SAMPLING,
             "book_steps": DIGITS_DIT_RECIPE.steps,
+            "designs": DESIGN_NAMES,
         }
 
     @classmethod
@@ -163,9 +164,9 @@ class TrainingFigure(Figure):
             "it begins at weights that were given, and zero" if given else "its first answer, zero,"
         )
         return (
-            f"A DiT of the design {self.conditioning} with {now['parameters']:,} parameters, which "
-            f"learns to draw digits in {STEPS} steps: it predicts the {self.predicts}, and {first} "
-            f"has a loss of {now['first_loss']:.2f}."
+            f"A DiT of the design {DESIGN_NAMES[self.conditioning]} with {now['parameters']:,} "
+            f"parameters, which learns to draw digits in {STEPS} steps: it predicts the "
+            f"{self.predicts}, and {first} has a loss of {now['first_loss']:.2f}."
         )
 
     def picture(self) -> matplotlib.figure.Figure:

@@ -12,7 +12,7 @@ from torch import Tensor
 from dit_lesson import plots
 from dit_lesson.diffusion import Model, Straight
 from dit_lesson.figures.base import Figure
-from dit_lesson.figures.training import handed, require_own
+from dit_lesson.figures.handed import handed, require_own
 from dit_lesson.figures.training_assets import DIT, SEEDS, decoder, dit, noise, painting
 from dit_lesson.models import DiT
 from dit_lesson.sampling import deterministic, guided, heun, walk
@@ -99,7 +99,7 @@ class SamplingFigure(Figure):
         pictures = decoder().from_latents(torch.cat([*seen[::calls], latent])).numpy()
         return {
             "times": PATH.times(self.steps)[:-1].numpy(),
-            "latents": torch.stack(latents[::calls]).numpy(),
+            "latents": torch.stack(latents[::calls]).flatten(1).numpy(),
             "seen": pictures[:-1].reshape(self.steps, PICTURE * PICTURE),
             "painted": pictures[-1].reshape(PICTURE, PICTURE),
             "sizes": np.array(sizes[::calls]).T,

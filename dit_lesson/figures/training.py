@@ -1,14 +1,11 @@
 """Chapter 13's figure: a DiT that learns to draw digits where it is shown."""
 
-from collections.abc import Iterable
-from copy import deepcopy
 from dataclasses import asdict, replace
 from typing import Any, ClassVar
 
 import matplotlib.figure
 import torch
 import traitlets
-from safetensors.torch import load, save
 
 from dit_lesson import plots
 from dit_lesson.checkpoints import load_model
@@ -18,6 +15,7 @@ from dit_lesson.experiments import start
 from dit_lesson.experiments.recipes import DIGITS_DIT, DIGITS_DIT_RECIPE
 from dit_lesson.figures.assets import packed_weights, unpacked
 from dit_lesson.figures.base import DESIGN_NAMES, Figure
+from dit_lesson.figures.handed import WIDTHS, begun, handed, require_own
 from dit_lesson.figures.training_assets import (
     AUTOENCODER,
     packed_decoder,
@@ -26,57 +24,10 @@ from dit_lesson.figures.training_assets import (
 )
 from dit_lesson.models import DESIGNS, DiT, DiTConfig
 from dit_lesson.sampling import guided, sample
-from dit_lesson.validation import one_of, require
 
 STEPS, BATCH_SIZE = start.RECIPE.steps, start.RECIPE.batch_size
 SAMPLING: dict[str, Any] = {"steps": start.STEPS, "interval": list(start.INTERVAL)}
-WIDTHS = (64, 32)
 KINDS = ("shift", "scale", "gate")
-
-
-def begun(config: DiTConfig) -> dict[str, Any]:
-    """The choices with which a run begins at given weights: no other start is asked for."""
-    sizes = {"conditioning": config.conditioning, "hidden_size": config.hidden_size}
-    return sizes | {"embedding_init": "unit", "modulation": "zero"}
-
-
-def to_page(model: DiT | None, _: Any) -> dict[str, Any] | None:
-    """A model as the page takes it: the choices, and its tensors as a file."""
-    if model is None:
-        return None
-    tensors = {name: value.float().cpu() for name, value in model.state_dict().items()}
-    return begun(model.config) | {"bytes": save(tensors)}
-
-
-def from_page(sent: dict[str, Any] | None, _: Any) -> DiT | None:
-    """A model as the page gives it."""
-    if sent is None:
-        return None
-    sizes = {name: sent[name] for name in ("conditioning", "hidden_size")}
-    with torch.random.fork_rng(devices=[]):  # a message must not move the reader's generator
-        model = DiT(replace(DIGITS_DIT, **sizes))
-    model.load_state_dict(load(bytes(sent["bytes"])))
-    return model.eval()
-
-
-def handed() -> traitlets.Instance:
-    """A model, or None, that page and kernel hand to each other; no notebook holds it."""
-    trait = traitlets.Instance(DiT, allow_none=True)
-    return trait.tag(sync=True, echo_update=False, to_json=to_page, from_json=from_page)
-
-
-def require_own(figure: str, name: str, model: DiT | None, free: Iterable[str]) -> DiT | None:
-    """A copy, if the model differs from the page's own only in the fields that are free."""
-    if model is None:
-        return None
-    came, own = asdict(model.config), asdict(DIGITS_DIT)
-    one_of(figure, WIDTHS, **{f"{name}'s hidden_size": came["hidden_size"]})
-    for field in sorted(own.keys() - set(free)):
-        require(
-            came[field] == own[field],
-            f"{figure}: {name}'s {field} is {came[field]}, expected {own[field]}",
-        )
-    return deepcopy(model)
 
 
 class TrainingFigure(Figure):

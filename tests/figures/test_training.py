@@ -2,6 +2,7 @@
 
 import json
 import re
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -275,41 +276,41 @@ def test_trained_weights_paint_are_saved_and_are_kept_for_the_figure_of_sampling
     np.testing.assert_allclose(list(tables(figure)[1].values()), expected, atol=1e-3)
 
 
-@pytest.mark.needs_chromium
-def test_without_workers_and_webassembly_it_says_so_and_trains(browser, site):
+@contextmanager
+def trained_a_step(browser, site, script, sentence):
+    """The figure in a browser that lacks what a script takes from it, after it said so."""
     page = browser.new_page(reduced_motion="reduce")
-    page.add_init_script("delete globalThis.Worker; delete globalThis.WebAssembly")
+    page.add_init_script(script)
     page.goto(f"{site}notebooks/{CHAPTER}.html")
     (figure,) = live_figures(page)
-    said = figure.get_by_role("status").last
-    expect(said).to_contain_text("This browser has no WebAssembly", timeout=60_000)
+    expect(figure.get_by_role("status").last).to_contain_text(sentence, timeout=60_000)
     press(figure, "one step")
     at_rest(figure)
     assert losses(figure)["this run"] == pytest.approx(1.95, abs=0.2)
-    press(figure, "go on")
-    expect(said).to_contain_text("one of width 32 learns here", timeout=60_000)
+    yield figure
     page.close()
+
+
+@pytest.mark.needs_chromium
+def test_without_workers_and_webassembly_it_says_so_and_trains(browser, site):
+    script = "delete globalThis.Worker; delete globalThis.WebAssembly"
+    sentence = "This browser has no WebAssembly"
+    with trained_a_step(browser, site, script, sentence) as figure:
+        press(figure, "go on")
+        said = figure.get_by_role("status").last
+        expect(said).to_contain_text("one of width 32 learns here", timeout=60_000)
 
 
 @pytest.mark.needs_chromium
 def test_a_worker_that_fails_only_later_is_replaced_by_the_page(browser, site):
     """As under a policy that forbids workers."""
-    page = browser.new_page(reduced_motion="reduce")
-    page.add_init_script(
-        """globalThis.Worker = class {
+    script = """globalThis.Worker = class {
           constructor() { setTimeout(() => this.onerror({}), 50); }
           postMessage() {}
           terminate() {}
         };"""
-    )
-    page.goto(f"{site}notebooks/{CHAPTER}.html")
-    (figure,) = live_figures(page)
-    said = figure.get_by_role("status").last
-    expect(said).to_contain_text("This browser has no workers", timeout=60_000)
-    press(figure, "one step")
-    at_rest(figure)
-    assert losses(figure)["this run"] == pytest.approx(1.95, abs=0.2)
-    page.close()
+    with trained_a_step(browser, site, script, "This browser has no workers"):
+        pass
 
 
 @pytest.mark.needs_chromium

@@ -78,7 +78,8 @@ function route(a, b) {
 }
 
 // Lines between parts, [from, to, { role, flow, bare }]: `flow(state, now)` is how wide, 0 to 1;
-// `bare` has no arrow, `only` names the layout that has the line.  `measure` finds the parts' places again, `draw` follows the state.
+// `bare` has no arrow, `only` names the layout that has the line.  `measure` finds the parts' places
+// again, `draw` follows the state.
 /** @type {(stage: any, wires: any[][], parts: any) => any} */
 export function wiring(stage, wires, parts) {
   const picture = svg("svg", { "aria-hidden": "true" });

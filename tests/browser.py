@@ -1,5 +1,6 @@
 """A real browser on the built book, with the network cut, and what drives a figure in it."""
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,11 @@ ARGUMENTS = (
     "--disable-sync",
     "--no-first-run",
 )
+#: Milliseconds by which each frame comes late: SLOW_FRAMES=300 shows what a test reads too early.
+LATE = int(os.environ.get("SLOW_FRAMES", "0"))
+LATE_FRAMES = f"""((soon) => {{
+  requestAnimationFrame = (draw) => soon(() => setTimeout(() => soon(draw), {LATE}));
+}})(requestAnimationFrame)"""
 READY = """async () => {
   await document.fonts.ready;
   return true;
@@ -73,6 +79,8 @@ def visit(browser: Browser, address: str, **context: object) -> Visit:
     """
     home = address[: address.index("/", 8) + 1] if address.startswith("http") else BOOK.as_uri()
     page = browser.new_context(**{"reduced_motion": "reduce", **context}).new_page()
+    if LATE:
+        page.add_init_script(LATE_FRAMES)
     seen = Visit(page)
 
     def guard(route: Route) -> None:

@@ -261,6 +261,7 @@ def test_tokens_are_drawn_and_taken_back_by_hand(open_page):
     figure = live_figures(open_page("19-omni-models"))[0]
     said = figure.get_by_role("status").last
     figure.get_by_role("button", name="before the first step").click()
+    expect(said).to_contain_text("step 0 of 16")
     for count in (1, 2):
         figure.get_by_role("button", name="draw this token").click()
         expect(said).to_contain_text(f"by hand: {count} tokens are there")

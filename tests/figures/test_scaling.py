@@ -71,4 +71,4 @@ def test_a_click_marks_the_nearest_model(open_page):
     canvas = figure.locator("canvas").first
     box = canvas.bounding_box()
     canvas.click(position={"x": 0.97 * box["width"], "y": 0.9 * box["height"]})
-    assert figure.get_by_label("marked model", exact=True).input_value() == '"XL/2"'
+    expect(figure.get_by_label("marked model", exact=True)).to_have_value('"XL/2"')

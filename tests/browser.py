@@ -39,6 +39,7 @@ READY = """async () => {
   await document.fonts.ready;
   return true;
 }"""
+PHONE = {"viewport": {"width": 375, "height": 667}, "has_touch": True}
 
 
 @contextmanager

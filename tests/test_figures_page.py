@@ -12,6 +12,7 @@ from playwright.sync_api import expect
 
 from tests.browser import (
     BOOK,
+    PHONE,
     TWO_FRAMES,
     VISIBLE,
     WITH_FIGURES,
@@ -27,7 +28,6 @@ from tests.browser import (
 pytestmark = pytest.mark.needs_chromium
 
 each_chapter = pytest.mark.parametrize("chapter", WITH_FIGURES)
-PHONE = {"viewport": {"width": 375, "height": 667}, "has_touch": True}
 
 # All pictures of a figure, but those that only tell more
 PICTURES = ":is(canvas, .dit-valve, .dit-rows):not(.dit-more *)"

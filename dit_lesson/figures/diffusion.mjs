@@ -93,9 +93,9 @@ const ruler = (title, time, ends) =>
 export default ui.figure({
   stages,
   layout: {
-    narrow: `"data plus noise mixed asked_for" auto "signal signal signal snr snr" auto
-      "greys greys t t t" auto "straight . noise_at_one noise_at_zero legend" auto "one one one zero zero" auto
-      / 1fr auto 1fr 1fr 1fr`,
+    narrow: `"data plus noise equals mixed asked_for" auto "signal signal signal snr snr snr" auto
+      "greys greys greys t t t" auto "straight . noise_at_one . noise_at_zero legend" auto
+      "one one one zero zero zero" auto / 1fr auto 1fr auto 1fr 1fr`,
     wide:
       `"data plus noise equals mixed asked_for signal snr" auto ". . greys greys greys . t t" auto
       "straight . noise_at_one . noise_at_zero legend one one" auto

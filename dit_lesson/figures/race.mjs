@@ -174,7 +174,7 @@ export default ui.figure({
   note: "A shape is a seed. Thick bar: one standard error to both sides of the mean; thin bar " +
     "below: the same, had the seeds not been paired. A click on a row compares with it.",
   table: (state, { values, means, errors, gaps, paired }) => ({
-    caption: `${state.measure}, ${values[0].length} seeds`,
+    caption: `${state.measure}, seeds: ${values[0].length}`,
     columns: ["entrant", "mean", "standard error", "difference", "its standard error"],
     rows: means.map((value, i) => [
       name(state, i),

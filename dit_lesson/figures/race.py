@@ -123,10 +123,11 @@ class RaceFigure(Figure):
         """The order by means, and how many gaps are larger than two standard errors."""
         now, entrants = self.stages(), entrants_of(self.race)
         order = np.argsort(MEASURES[self.measure] * now["means"], kind="stable")
+        seeds = now["values"].shape[1]
         names = ", ".join(f"{entrants[i]} {now['means'][i]:.3f}" for i in order)
         clear = int((np.abs(now["gaps"]) > 2 * now["paired"]).sum()) if len(now["paired"]) else 0
         return (
-            f"{self.race}, {self.measure}, {now['values'].shape[1]} seeds, best first: {names}. "
+            f"{self.race}, {self.measure}, {seeds} seed{'s' * (seeds > 1)}, best first: {names}. "
             f"{clear} of 3 differ from {entrants[self.rival]} by more than two standard errors."
         )
 

@@ -43,9 +43,10 @@ const vector = (name, title, colour) =>
 export default ui.figure({
   stages,
   layout: {
-    narrow: `"clocks clocks clocks" auto "t t t" auto "curve curve curve" auto
-      "dimension dimension dimension" auto "time plus_class c" auto "legend label ." auto
-      / 1fr 1fr 1fr`,
+    narrow: `"clocks clocks clocks clocks clocks" auto "t t t t t" auto
+      "curve curve curve curve curve" auto "dimension dimension dimension dimension dimension" auto
+      "time plus plus_class equals c" auto "legend . label label label" auto
+      / 1fr auto 1fr auto 1fr`,
     wide: `"clocks clocks curve curve curve" auto "t t dimension dimension dimension" auto
       "time plus plus_class equals c" auto "legend . label . ." auto / 1fr auto 1fr auto 1fr`,
     areas: { class: "plus_class" },

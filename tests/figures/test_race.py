@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 from dit_lesson.experiments import read_result
 from dit_lesson.figures.race import MEASURES, RACES, RaceFigure, results
-from tests.browser import live_figures, table_rows
+from tests.browser import PHONE, live_figures, table_rows
 
 
 def test_values_are_those_of_the_record():
@@ -36,7 +36,7 @@ def test_pairs_make_the_error_of_a_common_shift_small():
 def test_one_seed_has_no_error_and_says_so():
     figure = RaceFigure(seeds=1)
     assert len(figure.stages()["errors"]) == len(figure.stages()["paired"]) == 0
-    assert "1 seeds" in figure.summary() and "0 of 3 differ" in figure.summary()
+    assert "1 seed," in figure.summary() and "0 of 3 differ" in figure.summary()
 
 
 @pytest.mark.needs_chromium
@@ -59,3 +59,16 @@ def test_page_equals_python(open_page):
     expect(figure.get_by_label("compared with", exact=True).locator("option")).to_have_text(names)
     said = expect(figure.get_by_role("status").last)
     said.to_contain_text(f"{now['means'].min():.0f}")
+
+
+@pytest.mark.needs_chromium
+def test_the_room_of_the_longest_sentence_stays(open_page):
+    """On a phone what stands below a figure moves down once, and not with every choice."""
+    (figure,) = live_figures(open_page("15-race", **PHONE))
+    said = figure.get_by_role("status").last
+    heights = []
+    for preset, words in (("one seed", "One seed"), ("five seeds", "±"), ("one seed", "One seed")):
+        figure.get_by_role("button", name=preset).click()
+        expect(said).to_contain_text(words)
+        heights.append(said.evaluate("e => e.offsetHeight"))
+    assert heights[0] == heights[1] == heights[2]

@@ -56,18 +56,26 @@ export function freshId(name) {
 
 // One sentence with the numbers, for every reader and read aloud by a screen reader: after the
 // first it waits until the hand rests, since nobody hears a sentence for each step of a drag.
+// Where one took more lines than all before, their room stays: what stands below moves once.
 export function status() {
   const element = h("p", { class: "dit-note", role: "status" });
   let timer;
   let last;
+  let width;
+  const tell = () => {
+    say(element, last);
+    if (element.offsetWidth !== width) element.style.minHeight = "";
+    width = element.offsetWidth;
+    element.style.minHeight = `${element.offsetHeight}px`;
+  };
   return {
     element,
     say(text) {
       if (text === last) return;
       last = text;
       clearTimeout(timer);
-      if (element.firstChild) timer = setTimeout(() => say(element, text), 150);
-      else say(element, text);
+      if (element.firstChild) timer = setTimeout(tell, 150);
+      else tell();
     },
   };
 }

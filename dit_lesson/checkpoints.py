@@ -1,7 +1,8 @@
 """What is kept on disk: weights with their cards, released weights, the state of a run.
 
 A card says how weights were made and which model they belong to, so that `load_model` needs no
-more than a name. Every write is atomic: a reader finds the old file or the new one.
+more than a name. Every write is atomic: a reader finds the old file or the new one, of weights and
+card the old pair or the new one.
 """
 
 import hashlib
@@ -166,23 +167,34 @@ def save_weights(
     weights. float16 halves the file: round a model (``model.half().float()``) before its metrics
     are measured.
 
+    Where there is a pair of that name, it becomes the new one at once, when the new card takes its
+    place: until then the new weights wait beside the old ones, under a name with their sha256,
+    where `load_weights` finds them if the writer was stopped before its last step.
+
     Args:
         model: whose state dict is written.
         name: of the two files.
         card: what is to be recorded, as JSON can hold it.
         directory: where the files go.
-    Raises: OSError, for example for a full disk.
+    Raises: OSError, for example for a full disk; a pair that was there is then unchanged.
     """
     state = {key: value.to(torch.float16).contiguous() for key, value in model.state_dict().items()}
     content = save(state)
+    sha256 = hashlib.sha256(content).hexdigest()
     record = card | {
         "parameters": sum(p.numel() for p in model.parameters()),
         "versions": {library: version(library) for library in ("torch", "numpy", "safetensors")},
-        "sha256": hashlib.sha256(content).hexdigest(),
+        "sha256": sha256,
     }
-    # the card last: killed in between, a new name is not there yet instead of damaged
-    write_atomically(directory / f"{name}.safetensors", content)
+    waiting = _waiting(name, sha256, directory)
+    write_atomically(waiting, content)
     write_atomically(directory / f"{name}.json", (json.dumps(record, indent=2) + "\n").encode())
+    os.replace(waiting, directory / f"{name}.safetensors")
+
+
+def _waiting(name: str, sha256: str, directory: Path) -> Path:
+    """Where weights wait until their card is written."""
+    return directory / f".{name}-{sha256}.partial"
 
 
 def read_card(name: str, directory: Path = WEIGHTS) -> dict[str, Any]:
@@ -207,12 +219,14 @@ def load_weights(name: str, directory: Path = WEIGHTS) -> dict[str, Tensor]:
     its card describes, or is no safetensors file.
     """
     card = read_card(name, directory)
-    path = directory / f"{name}.safetensors"
+    require("sha256" in card, f"load_weights: {name}.json is damaged, it has no sha256")
+    path = _waiting(name, card["sha256"], directory)
+    if not path.is_file():
+        path = directory / f"{name}.safetensors"
     if not path.is_file():
         raise FileNotFoundError(f"load_weights: {path.name} is missing; `make train` writes it")
     content = path.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
-    require("sha256" in card, f"load_weights: {name}.json is damaged, it has no sha256")
     require(
         digest == card["sha256"],
         f"load_weights: {path.name} is damaged: its sha256 begins {digest[:12]}, expected "

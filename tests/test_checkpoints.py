@@ -1,7 +1,9 @@
 """What is kept on disk: weights and cards, released weights, and writes that are whole."""
 
 import argparse
+import errno
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -54,6 +56,7 @@ def test_saving_twice_gives_the_same_bytes(saved):
     before = (directory / "small.safetensors").read_bytes()
     save_weights(model, "small", {"seed": 0}, directory)
     assert (directory / "small.safetensors").read_bytes() == before
+    assert {path.name for path in directory.iterdir()} == {"small.json", "small.safetensors"}
 
 
 def test_damaged_weights_get_one_sentence(saved):
@@ -79,17 +82,81 @@ def test_a_file_that_is_no_safetensors_gets_one_sentence(saved):
         load_weights("small", directory)
 
 
-def test_a_writer_that_is_stopped_between_weights_and_card_leaves_no_name(tmp_path, monkeypatch):
-    def stopped(path, content):
-        if path.suffix == ".json":
-            raise KeyboardInterrupt
-        path.write_bytes(content)
+def stop_at(monkeypatch, count):
+    """The process ends when the file that is written as number `count` would take its name."""
+    names, replace = [], os.replace
 
-    monkeypatch.setitem(save_weights.__globals__, "write_atomically", stopped)
+    def stopped(source, target):
+        names.append(target)
+        if len(names) == count:
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", stopped)
+
+
+RENAMES = (1, 2, 3)  # weights that wait, the card, the weights' own name
+
+
+@pytest.mark.parametrize("count", RENAMES)
+def test_a_writer_that_is_stopped_leaves_a_new_name_whole_or_not_there(
+    tmp_path, monkeypatch, count
+):
+    stop_at(monkeypatch, count)
     with pytest.raises(KeyboardInterrupt):
         save_weights(nn.Linear(3, 2), "small", {}, tmp_path)
-    with pytest.raises(FileNotFoundError, match="name is 'small', expected one of: none"):
-        load_weights("small", tmp_path)
+    if count < 3:
+        with pytest.raises(FileNotFoundError, match="name is 'small', expected one of: none"):
+            load_weights("small", tmp_path)
+    else:
+        assert load_weights("small", tmp_path)["weight"].shape == (2, 3)
+
+
+@pytest.mark.parametrize("second", RENAMES)
+@pytest.mark.parametrize("first", RENAMES)
+def test_a_writer_that_is_stopped_leaves_the_old_pair_or_the_new_one(
+    tmp_path, monkeypatch, first, second
+):
+    """Twice in a row, the second time perhaps over a pair that was not finished."""
+
+    def of_number(number):
+        model = nn.Linear(3, 2)
+        nn.init.constant_(model.weight, number)
+        return model, "small", {"number": number}, tmp_path
+
+    save_weights(*of_number(0))
+    expected = 0
+    for number, count in ((1, first), (2, second)):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            stop_at(patch, count)
+            save_weights(*of_number(number))
+        if count == 3:  # the new card is there
+            expected = number
+        assert read_card("small", tmp_path)["number"] == expected
+        assert (load_weights("small", tmp_path)["weight"] == expected).all()
+    save_weights(*of_number(3))
+    assert read_card("small", tmp_path)["number"] == 3
+    assert (load_weights("small", tmp_path)["weight"] == 3).all()
+
+
+def test_a_disk_that_is_full_when_the_card_is_written_leaves_the_old_pair(saved, monkeypatch):
+    _, directory = saved
+    card, state, replace = (
+        read_card("small", directory),
+        load_weights("small", directory),
+        os.replace,
+    )
+
+    def full(source, target):
+        if target.suffix == ".json":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="No space left"):
+        save_weights(nn.Linear(3, 2), "small", {"seed": 1}, directory)
+    assert read_card("small", directory) == card
+    torch.testing.assert_close(load_weights("small", directory), state, rtol=0, atol=0)
 
 
 def test_an_unknown_name_lists_the_known_ones(saved):

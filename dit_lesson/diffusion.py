@@ -237,7 +237,7 @@ class VariancePreserving:
     Args:
         betas: (T,), of the schedule that a model is trained on.
         steps: (T,), what the model is told at each of them, 0, ..., T - 1 by default. Fewer steps
-            of a longer schedule are ``VariancePreserving(*respace(betas, num_steps))``.
+            of a longer schedule are a path that `dit_lesson.sampling.respace` makes.
     Raises: ValueError if betas are no shares, or steps are not as many.
     Source: Ho et al. 2020; the velocity: Salimans & Ho 2022, appendix D.
     """

@@ -15,6 +15,7 @@ from dit_lesson.diffusion import (
     Model,
     Path,
     Prediction,
+    VariancePreserving,
     alpha_bar,
     data_and_noise,
     learned_log_variance,
@@ -47,10 +48,10 @@ def walk(
         model: called as ``model(x, t)``; of an answer with 2 C channels the second half is the
             learned variance.
         noise: (B, C, ...), the start, drawn from N(0, 1); device and dtype follow it.
-        path: the one that the model was trained on.
-        steps: how many, or the times themselves from noise to data, such as `respaced_times`. Of
-            a path that begins with noise alone, a model that predicts noise starts the walk a
-            thousandth later, since there its answer says nothing of the data.
+        path: the one that the model was trained on, or a `respace` of it.
+        steps: how many, or the times themselves from noise to data. Of a path that begins with
+            noise alone, a model that predicts noise starts the walk a thousandth later, since
+            there its answer says nothing of the data.
         step: `deterministic` by default, `heun`, or what `ancestral` makes.
         predicts: what the model's answer is.
     Yields: x (B, C, ...) after each step; the last one is the sample.
@@ -202,19 +203,20 @@ def _coefficients(path: Path, t: Tensor, x: Tensor) -> tuple[Tensor, ...]:
 # --- fewer steps, and guidance ------------------------------------------------------------
 
 
-def respace(betas: Tensor, num_steps: int) -> tuple[Tensor, Tensor]:
+def respace(betas: Tensor, num_steps: int) -> VariancePreserving:
     r"""$\beta'_i = 1 - \bar\alpha_{t_i} / \bar\alpha_{t_{i-1}}$ on a subset $t_0 < t_1 < \dots$ of
     the steps.
 
     How a model that was trained on T steps is sampled in fewer: with new betas, so that each step
-    takes off as much noise as the steps it stands for, and with the **original** t, as on the path
-    ``VariancePreserving(*respace(betas, num_steps))``. A schedule made anew
-    (`linear_betas(num_steps)`) has other steps, which the model never saw.
+    takes off as much noise as the steps it stands for, and with the **original** t, which the path
+    tells the model. A schedule made anew (`linear_betas(num_steps)`) has other steps, which the
+    model never saw.
 
     Args:
         betas: (T,), of the schedule that the model was trained on.
         num_steps: how many steps are kept, the first and the last among them.
-    Returns: the new betas (num_steps,) and the steps t_i that they belong to (num_steps,), rising.
+    Returns: a path with the new ``betas`` (num_steps,) and the ``steps`` t_i that they belong to
+    (num_steps,), rising.
     Raises: ValueError for fewer than two steps, or more than T.
     Source: Nichol & Dhariwal 2021, section 4, equation 19; the released DiT code.
     """
@@ -226,18 +228,7 @@ def respace(betas: Tensor, num_steps: int) -> tuple[Tensor, Tensor]:
     kept = torch.linspace(0, len(betas) - 1, num_steps, dtype=torch.float64).round().long()
     alpha_bars = alpha_bar(betas)[kept]
     before = torch.cat([alpha_bars.new_ones(1), alpha_bars[:-1]])
-    return 1 - alpha_bars / before, kept
-
-
-def respaced_times(betas: Tensor, num_steps: int) -> list[int]:
-    """The steps of `respace` from noise to data, T - 1, ..., 0 and -1: a `walk` on the old path.
-
-    Args:
-        betas: (T,), of the schedule that the model was trained on.
-        num_steps: how many steps are kept.
-    Returns: num_steps + 1 whole numbers.
-    """
-    return [*respace(betas, num_steps)[1].flip(0).tolist(), -1]
+    return VariancePreserving(1 - alpha_bars / before, kept)
 
 
 def guided(

@@ -24,10 +24,10 @@ from dit_lesson.checkpoints import (
     save_weights,
 )
 from dit_lesson.data import digits
-from dit_lesson.diffusion import VariancePreserving, linear_betas
+from dit_lesson.diffusion import linear_betas
 from dit_lesson.experiments.shipped import SHIPPED
 from dit_lesson.models import DiT, DiTConfig
-from dit_lesson.sampling import ancestral, guided, respaced_times, sample
+from dit_lesson.sampling import ancestral, guided, respace, sample
 
 # --- weights and cards --------------------------------------------------------------------
 
@@ -304,8 +304,7 @@ def test_released_weights_load_from_safetensors(tmp_path):
 def test_released_weights_are_sampled_with_250_steps_guidance_and_their_learned_variance(tmp_path):
     source, noise, told = make(), torch.randn(2, 4, 8, 8), []
     torch.save(source.state_dict(), tmp_path / "weights.pt")
-    path = VariancePreserving(linear_betas(1000))
-    times = respaced_times(path.betas, 250)
+    path = respace(linear_betas(1000), 250)
 
     def paint(model):
         def listening(x, t, y):
@@ -314,10 +313,10 @@ def test_released_weights_are_sampled_with_250_steps_guidance_and_their_learned_
 
         answers = guided(listening, torch.tensor([3, 7]), null=10, scale=4.0, channels=3)
         step = ancestral(torch.Generator().manual_seed(0), "learned")
-        return sample(answers, noise, path, times, step)
+        return sample(answers, noise, path, 250, step)
 
     painted = paint(load_released(tmp_path / "weights.pt", SMALL).eval())
-    assert told == times[:-1] and told[0] == 999 and told[-1] == 0
+    assert told == path.steps.flip(0).tolist() and told[0] == 999 and told[-1] == 0
     assert painted.isfinite().all() and torch.equal(painted, paint(source))
 
 

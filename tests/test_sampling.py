@@ -17,7 +17,6 @@ from dit_lesson.sampling import (
     guided,
     heun,
     respace,
-    respaced_times,
     sample,
     walk,
 )
@@ -209,14 +208,16 @@ def test_a_walk_and_a_loss_ask_a_device_for_no_double_precision(name, predicts):
 
 
 def test_respaced_betas_add_as_much_noise_as_the_steps_they_stand_for():
-    betas, kept = respace(BETAS, 250)
+    path = respace(BETAS, 250)
+    betas, kept = path.betas, path.steps
     assert kept[0] == 0 and kept[-1] == 999 and len(kept) == len(betas) == 250
     torch.testing.assert_close(d.alpha_bar(betas), d.alpha_bar(BETAS)[kept])
-    assert respace(BETAS, 1000)[1].tolist() == list(range(1000))
+    assert respace(BETAS, 1000).steps.tolist() == list(range(1000))
 
 
 def test_a_walk_over_respaced_steps_is_a_walk_with_the_new_betas_and_the_old_t():
-    betas, kept = respace(BETAS, 10)
+    path = respace(BETAS, 10)
+    betas, kept = path.betas, path.steps
     model, x, told = gaussian(LINEAR), draw(4, 1), []
     for number in reversed(range(10)):
         t = torch.full((4,), kept[number].item())
@@ -226,8 +227,7 @@ def test_a_walk_over_respaced_steps_is_a_walk_with_the_new_betas_and_the_old_t()
     assert told[0] == 999 and told[-1] == 0
 
     noises = iter([draw(4, 1, seed=number) for number in reversed(range(1, 10))])
-    start, steps = draw(4, 1), respaced_times(BETAS, 10)
-    assert steps == [*kept.flip(0).tolist(), -1]
+    start, steps = draw(4, 1), [*kept.flip(0).tolist(), -1]
     found = start
     for t, s in zip(steps[:-1], steps[1:], strict=True):
         mean, tilde, _ = d.posterior(
@@ -249,8 +249,8 @@ def test_fewer_steps_do_not_blow_the_sample_up(steps):
     samples = sample(
         gaussian(LINEAR, mean=0.0, std=1.0),
         draw(20_000, 1),
-        LINEAR,
-        respaced_times(BETAS, steps),
+        respace(BETAS, steps),
+        steps,
         ancestral(generator(1)),
     )
     # too small where the variance of a long step is beta-tilde, never too large
@@ -264,7 +264,8 @@ def test_the_path_of_respaced_betas_tells_the_model_the_original_t():
         told.append(int(t[0]))
         return model(x, t)
 
-    path, times = d.VariancePreserving(*respace(BETAS, 100)), respaced_times(BETAS, 100)
+    path = respace(BETAS, 100)
+    times = [*path.steps.flip(0).tolist(), -1]
     found = sample(listening, draw(4, 1), path, 100, ancestral(generator(2)))
     assert told == times[:-1]
     expected = sample(model, draw(4, 1), LINEAR, times, ancestral(generator(2)))
@@ -374,7 +375,7 @@ def schedulers(variance):
         theirs = diffusers.DDPMScheduler(
             1000, clip_sample=False, variance_type="learned_range", **schedule
         )
-        theirs.set_timesteps(timesteps=respaced_times(BETAS, 20)[:-1])
+        theirs.set_timesteps(timesteps=respace(BETAS, 20).steps.flip(0).tolist())
         step = ancestral(generator(7), "learned")
     else:
         theirs = diffusers.DDIMScheduler(

@@ -16,7 +16,7 @@ from dit_lesson.diffusion import (
 )
 from dit_lesson.embeddings import TimestepEmbedder
 from dit_lesson.experiments import Comparison, settings
-from dit_lesson.sampling import ancestral, respaced_times, sample
+from dit_lesson.sampling import ancestral, respace, sample
 from dit_lesson.training import Recipe, Run
 
 BETAS = linear_betas(1000)
@@ -110,8 +110,8 @@ def train_and_sample(
     steps = SAMPLING_STEPS[target]
     if target == "velocity":
         return model, sample(model_in_unit, noise, path, steps, predicts="velocity")
-    times = respaced_times(BETAS, steps)
-    return model, sample(model_in_unit, noise, path, times, ancestral(generator))
+    few = respace(BETAS, steps)
+    return model, sample(model_in_unit, noise, few, steps, ancestral(generator))
 
 
 def spiral_run(

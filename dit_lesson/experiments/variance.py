@@ -24,7 +24,7 @@ from dit_lesson.experiments.judging import decode, judged_images
 from dit_lesson.experiments.race import data
 from dit_lesson.experiments.recipes import DDPM, DIGITS_DIT, train_dit
 from dit_lesson.models import DiT
-from dit_lesson.sampling import Denoiser, ancestral, guided, respaced_times, sample
+from dit_lesson.sampling import Denoiser, ancestral, guided, respace, sample
 from dit_lesson.training import Recipe
 
 Variance = Literal["small", "learned", "large"]
@@ -56,16 +56,14 @@ def variance_run(recipe: Recipe, variance: Variance, seed: int) -> dict[str, Any
     """
     model, found = trained(recipe, seed), {}
     for steps in STEPS:
-        times = respaced_times(DDPM.betas, steps)
-        found[str(steps)] = painted(model, times, variance, variance, seed) | {
-            "bits": round(bits(model, variance, times), 2)
+        found[str(steps)] = painted(model, steps, variance, variance, seed) | {
+            "bits": round(bits(model, variance, steps), 2)
         }
-    times = respaced_times(DDPM.betas, STEPS[0])
-    return {"steps": found, "small_at_last": painted(model, times, variance, "small", seed)}
+    return {"steps": found, "small_at_last": painted(model, STEPS[0], variance, "small", seed)}
 
 
 def painted(
-    model: DiT, times: list[int], variance: Variance, last: Variance, seed: int
+    model: DiT, steps: int, variance: Variance, last: Variance, seed: int
 ) -> dict[str, float]:
     """How good 500 digits are, from one noise for each seed; to t = 0 with another variance."""
     generator = torch.Generator().manual_seed(seed)
@@ -77,31 +75,31 @@ def painted(
         return (late if s[0] == 0 else early)(denoise, x, t, s, path)
 
     answer = guided(model, asked, VARIANCE_DIT.num_classes, GUIDANCE)
-    images = decode(sample(answer, noise, DDPM, times, step))
+    images = decode(sample(answer, noise, respace(DDPM.betas, steps), steps, step))
     ink = round((images > 0).float().mean().item(), 4)
     return judged_images(images, asked) | {"ink": ink}
 
 
 @torch.no_grad()
-def bits(model: DiT, variance: Variance, times: list[int]) -> float:
+def bits(model: DiT, variance: Variance, steps: int) -> float:
     r"""$\sum_t \mathrm{KL}(q(x_s|x_t,x_0)\,\Vert\,\mathcal N(\mu_\theta, \sigma^2))$ in bits.
 
     What the variance learns to make small, for each number of a latent: on every fourth test
     digit, told its class, over all steps of a walk but the last, which adds no noise.
     """
     x0, y = (part[::4] for part in data()["test"])
-    generator, nats = torch.Generator().manual_seed(0), 0.0
-    for t, s in pairwise(torch.tensor(times[:-1])[:, None].expand(-1, len(x0))):
-        x = mix(DDPM, x0, torch.randn(x0.shape, generator=generator), t)
-        epsilon, share = model(x, t, y).chunk(2, dim=1)
-        guess, _ = data_and_noise(epsilon, x, t, DDPM, "noise")
-        mean, beta_tilde, beta = posterior(x, x0, t, s, DDPM)
+    generator, nats, path = torch.Generator().manual_seed(0), 0.0, respace(DDPM.betas, steps)
+    for t, s in pairwise(path.times(steps)[:-1, None].expand(-1, len(x0))):
+        x = mix(path, x0, torch.randn(x0.shape, generator=generator), t)
+        epsilon, share = model(x, path.told(t), y).chunk(2, dim=1)
+        guess, _ = data_and_noise(epsilon, x, t, path, "noise")
+        mean, beta_tilde, beta = posterior(x, x0, t, s, path)
         log_variance = {
             "small": beta_tilde.log(),
             "learned": learned_log_variance(share, beta_tilde, beta),
             "large": beta.log(),
         }[variance]
-        own_mean, _, _ = posterior(x, guess, t, s, DDPM)
+        own_mean, _, _ = posterior(x, guess, t, s, path)
         nats += gaussian_divergence(mean, beta_tilde.log(), own_mean, log_variance).mean().item()
     return nats / math.log(2)
 

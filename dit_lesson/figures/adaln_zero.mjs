@@ -9,6 +9,7 @@ import * as ui from "./ui.mjs";
 
 const HIDDEN_SIZE = 16;
 const GRID = 4;
+const NORM = "LN ·\u00a0(1\u00a0+\u00a0γ) +\u00a0β"; // in one line or in three
 
 const every = (value) => new Float64Array(HIDDEN_SIZE).fill(value);
 
@@ -33,7 +34,7 @@ const matrix = (name, title) => ui.tokenRows(name, { title, limit: 3, tokens: GR
 
 // One branch: norm, scale and shift, what it computes, the valve, and the plus on the stream.
 const branch = (suffix, inner, title) => ({
-  [`norm_${suffix}`]: ui.node({ text: "LN\n·(1 + γ)\n+ β", round: false }),
+  [`norm_${suffix}`]: ui.node({ text: NORM, round: false, wide: true }),
   [`scale_${suffix}`]: ui.slider({ label: "scale", symbol: "γ", role: "scale", step: 0.05 }),
   [`shift_${suffix}`]: ui.slider({ label: "shift", symbol: "β", role: "shift", step: 0.05 }),
   [`modulated_${suffix}`]: matrix(`modulated_${suffix}`, "modulated"),
@@ -47,10 +48,8 @@ const branchWires = (suffix, from, inner, to) => [
   [`plus_${suffix}`, to, { role: "stream" }],
   [from, `norm_${suffix}`],
   [`norm_${suffix}`, `modulated_${suffix}`],
-  [`scale_${suffix}`, `norm_${suffix}`, { role: "scale", only: "wide" }],
-  [`shift_${suffix}`, `modulated_${suffix}`, { role: "shift", only: "wide" }],
-  [`scale_${suffix}`, `modulated_${suffix}`, { role: "scale", only: "narrow" }],
-  [`shift_${suffix}`, `modulated_${suffix}`, { role: "shift", only: "narrow" }],
+  [`scale_${suffix}`, `norm_${suffix}`, { role: "scale" }],
+  [`shift_${suffix}`, `norm_${suffix}`, { role: "shift" }],
   [`modulated_${suffix}`, inner],
   [inner, `valve_${suffix}`],
   [`valve_${suffix}`, `plus_${suffix}`, {
@@ -64,14 +63,15 @@ const zero = { shift_msa: 0, scale_msa: 0, gate_msa: 0, shift_mlp: 0, scale_mlp:
 export default ui.figure({
   stages,
   layout: {
-    narrow: `"x norm_msa modulated_msa scale_msa" auto "x norm_msa modulated_msa shift_msa" auto
-      "plus_msa valve_msa attention gate_msa" auto
-      "between norm_mlp modulated_mlp scale_mlp" auto "between norm_mlp modulated_mlp shift_mlp" auto
-      "plus_mlp valve_mlp mlp gate_mlp" auto "out . image legend" auto
-      / 4.7rem auto 4.7rem 1fr`,
+    narrow: `"x scale_msa norm_msa modulated_msa" auto "x shift_msa norm_msa modulated_msa" auto
+      ". gate_msa . attention" auto "plus_msa . valve_msa attention" auto
+      "between scale_mlp norm_mlp modulated_mlp" auto "between shift_mlp norm_mlp modulated_mlp" auto
+      ". gate_mlp . mlp" auto "plus_mlp . valve_mlp mlp" auto "out legend . image" auto
+      / minmax(3.5rem, 4.7rem) minmax(3.2rem, 1fr) 3.9rem minmax(4.5rem, 4.7rem)`,
     wide: `"x . plus_msa between . plus_mlp out" auto
       ". gate_msa valve_msa . gate_mlp valve_mlp legend" auto
-      "norm_msa modulated_msa attention norm_mlp modulated_mlp mlp image" auto
+      ". modulated_msa attention . modulated_mlp mlp image" auto
+      "norm_msa norm_msa . norm_mlp norm_mlp . image" auto
       "scale_msa shift_msa . scale_mlp shift_mlp . image" auto / 1fr 1fr 1fr 1fr 1fr 1fr 1fr`,
   },
   parts: {

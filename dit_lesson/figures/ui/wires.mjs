@@ -10,11 +10,12 @@ export function svg(tag, attributes = {}, ...children) {
   return element;
 }
 
-// A small circle or box with a word, through which lines run: +, LN, ...
-/** @type {(options: { text: Words, role?: string, round?: boolean, when?: When }) => Part} */
-export function node({ text, role = "text", round = true, when = () => true }) {
+// A small circle or box with a word, through which lines run: +, LN, ...; `wide` fills its area.
+/** @type {(options: { text: Words, role?: string, round?: boolean, wide?: boolean, when?: When }) => Part} */
+export function node({ text, role = "text", round = true, wide = false, when = () => true }) {
   return () => {
-    const classes = `dit-node dit-${role} ${round ? "dit-round" : ""}`;
+    const shape = [round && "dit-round", wide && "dit-wide"].filter(Boolean).join(" ");
+    const classes = `dit-node dit-${role} ${shape}`;
     const words = h("span", { class: classes });
     const element = h("div", { class: "dit-joint" }, words);
     const draw = (state, now) => {

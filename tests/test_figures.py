@@ -162,6 +162,17 @@ def test_linking_keeps_modules_apart(tmp_path):
     assert javascript.run(link(entry, tmp_path)).split() == ["1", "5", "5", "1", "9"]
 
 
+def test_linking_takes_out_comments_and_no_code(tmp_path):
+    """A type that stands before a declaration is a comment in a line that has more."""
+    program = (
+        "// one\n/** @type {number} */ const x = 1;\n/**\n * @type {number} two\n */\n"
+        "const y = 2; // three\nconsole.log(x, y);\n"
+    )
+    linked = link(program, tmp_path)
+    assert javascript.run(linked).split() == ["1", "2"]
+    assert "one" not in linked and "two" not in linked
+
+
 @pytest.mark.parametrize(
     "code",
     [

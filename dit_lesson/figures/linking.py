@@ -18,7 +18,7 @@ DECLARED = re.compile(
     r"export (?=(?:async )?function\*? ?(\w+)\(|(?:const|class) (\w+) )|export (default) ", re.ASCII
 )
 # a comment that has its lines for itself: readers of the source have it, pages need not load it
-COMMENT = re.compile(r"^ *(?://.*|/\*\*(?:.|\n)*?\*/)\n", re.MULTILINE)
+COMMENT = re.compile(r"^ *(?://.*|/\*\*(?:[^*]|\*(?!/))*\*/)\n", re.MULTILINE)
 INDENT = re.compile(r"^ +", re.MULTILINE)
 DYNAMIC = re.compile(r"\bimport\s*[(.]")
 

@@ -41,6 +41,21 @@ TRAINING = [
     "other = TrainingFigure()\nother",
 ]
 
+OWN = [
+    "from dit_lesson.figures.whole_dit_opened import WholeDiTOpenedFigure\n"
+    "opened = WholeDiTOpenedFigure()\nopened",
+    "from dit_lesson.figures.sampling import SamplingFigure\npainted = SamplingFigure()\npainted",
+]
+MODEL = """
+import torch
+from dit_lesson.experiments.recipes import DIGITS_DIT
+from dit_lesson.models import DiT
+torch.manual_seed(0)
+model = DiT(DIGITS_DIT)
+for parameter in model.parameters():
+    torch.nn.init.normal_(parameter, std=0.2)
+"""
+
 pytestmark = pytest.mark.needs_chromium
 
 
@@ -57,9 +72,9 @@ def wait_for(url, seconds=60):
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    """The address of a JupyterLab that serves a folder with three notebooks."""
+    """The address of a JupyterLab that serves a folder with four notebooks."""
     folder = tmp_path_factory.mktemp("lab")
-    for name, cells in (("live", CELLS), ("training", TRAINING)):
+    for name, cells in (("live", CELLS), ("training", TRAINING), ("own", OWN)):
         notebook = nbformat.v4.new_notebook(
             cells=[nbformat.v4.new_code_cell(source) for source in cells],
             metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}},
@@ -252,6 +267,27 @@ def test_trained_weights_reach_python_and_others_come_back_to_be_trained(browser
     said = python(page, "from dit_lesson.models import DiT, DIT_CONFIGS\n"
                   "other.initial = DiT(DIT_CONFIGS['DiT-S/8'])")  # fmt: skip
     assert said == "TrainingFigure: initial's hidden_size is 384, expected 64 or 32"
+    page.close()
+
+
+def test_a_model_from_python_is_opened_and_paints(browser, lab):
+    page = open_notebook(browser, lab, "own.ipynb")
+    run_all(page)
+    figures = page.locator(".dit-live")
+    expect(figures).to_have_count(2, timeout=90_000)
+    python(page, MODEL)
+    for figure, name in zip(figures.all(), ("opened", "painted"), strict=True):
+        figure.scroll_into_view_if_needed()
+        said = figure.get_by_role("status").last
+        summary = f"print({name}.summary())"
+        expect(said).to_have_text(python(page, summary), timeout=60_000)
+        expect(figure.get_by_label("weights", exact=True)).to_be_hidden()
+        python(page, f"{name}.own, {name}.weights = model, 'yours'")
+        expect(said).to_have_text(python(page, summary), timeout=60_000)
+        expect(said).to_contain_text("by your own weights")
+        figure.get_by_label("weights", exact=True).select_option("the book's")
+        expect(said).not_to_contain_text("by your own weights")
+        expect(said).to_have_text(python(page, f"{name}.own = None\n{summary}"))
     page.close()
 
 

@@ -10,6 +10,7 @@ import traitlets
 from safetensors.torch import load, save
 
 from dit_lesson.experiments.recipes import DIGITS_DIT
+from dit_lesson.figures.training_assets import DIT, dit
 from dit_lesson.models import DiT, DiTConfig
 from dit_lesson.validation import one_of, require
 
@@ -59,3 +60,29 @@ def require_own(figure: str, name: str, model: DiT | None, free: Iterable[str]) 
             f"{figure}: {name}'s {field} is {came[field]}, expected {own[field]}",
         )
     return deepcopy(model)
+
+
+class OwnWeights(traitlets.HasTraits):
+    """For a figure that shows the trained DiT: a choice between the book's weights and yours.
+
+    Yours are those of `own`, or on a page without it those kept in the browser (chapter 13).
+    """
+
+    weights = traitlets.Enum(("the book's", "yours"), "the book's").tag(sync=True, choice=True)
+    own = handed()
+
+    @traitlets.validate("own")
+    def _require_own(self, proposal: Any) -> DiT | None:
+        return require_own(type(self).__name__, "own", proposal["value"], ["hidden_size"])
+
+    def _yours(self) -> DiT | None:
+        return self.own if self.weights == "yours" else None
+
+    def model(self) -> DiT:
+        """The chosen one, in double precision: the book's where there is no other."""
+        yours = self._yours()
+        return dit(DIT) if yours is None else deepcopy(yours).double().eval()
+
+    def whose(self) -> str:
+        """What a summary says of the weights: nothing of the book's."""
+        return "" if self._yours() is None else ", by your own weights"

@@ -3,7 +3,7 @@ import { rootMeanSquare } from "./core/arrays.mjs";
 import { trainedDecoder } from "./core/decoder.mjs";
 import { trainedDiT } from "./core/dit.mjs";
 import { guided, TIME_SCALE, timesOf, walk } from "./core/flow.mjs";
-import { readTensors, rowOf } from "./core/safetensors.mjs";
+import { rowOf } from "./core/safetensors.mjs";
 import * as ui from "./ui.mjs";
 
 const [PICTURE, CELLS, NULL_CLASS, MAX_STEPS] = [32, 4, 10, 20];
@@ -14,22 +14,6 @@ const KINDS = ["shift", "scale", "gate"];
 const GROUPS = BLOCKS.flatMap((block) => ["attn", "mlp"].map((branch) => [block, branch]));
 const CLOSE = 0.001; // times that are equal but for rounding, as the model is told them
 
-// What the reader's own run has learned: given by a kernel, else kept in this browser, if it is such
-// a model; else the book's.
-const namesOf = (tensors) => Object.keys(tensors).filter((name) => name !== "pos_embed").sort();
-let given; // what a kernel gave last, read once
-function ownOf({ own, dit }) {
-  if (own && own.bytes !== given?.bytes) {
-    const { buffer, byteOffset, byteLength } = own.bytes;
-    const tensors = readTensors(new Uint8Array(buffer, byteOffset, byteLength));
-    given = { bytes: own.bytes, tensors };
-  }
-  const weights = own ? given.tensors : ui.kept();
-  const fits = weights && dit && namesOf(weights).join() === namesOf(dit).join();
-  return fits ? weights : undefined;
-}
-const weightsOf = (state) => (state.weights === "yours" && ownOf(state)) || state.dit;
-
 // Whether the gates of a branch are held at 0
 const silent = ({ overrule, muted }, block, branch) =>
   overrule === "mute a branch" && muted.startsWith(branch === "attn" ? "attention" : "MLP") &&
@@ -39,7 +23,7 @@ export function stages(state) {
   const { digit, other, guidance, steps, seed, sampler, overrule } = state;
   const times = timesOf(steps, "velocity").slice(0, steps);
   if (!state.dit || !state.decoder || !state.noise) return { times };
-  const model = trainedDiT(weightsOf(state), 2); // guidance asks twice
+  const model = trainedDiT(ui.weightsOf(state), 2); // guidance asks twice
   const pictures = trainedDecoder(state.decoder, model.config.inputSize, MAX_STEPS + 1);
   const sizes = [];
   const look = (x, t, y) => {
@@ -186,7 +170,7 @@ export default ui.figure({
       label: "overrule",
       text: (what) => what.replace(/^(guide in|change|mute) /, ""), // a phone has room for it
     }),
-    weights: ui.menu({ label: "weights", when: (state) => ownOf(state) !== undefined }),
+    weights: ui.weightsMenu,
     lowest: ui.slider({
       label: "guided from",
       symbol: "t",
@@ -247,8 +231,7 @@ export default ui.figure({
       "hold t": `; the model is told t = ${decimals(state.held)} at every step`,
     }[overrule];
     const inked = painted.reduce((sum, row) => sum + row.filter((value) => value > 0).length, 0);
-    const own = weightsOf(state) === state.dit ? "" : ", by your own weights";
-    return `A ${digit}${own} from noise ${seed} at guidance ${
+    return `A ${digit}${ui.whose(state)} from noise ${seed} at guidance ${
       decimals(guidance)
     }: ${steps} ${sampler} ` +
       `steps, ${calls} times at which the model is asked${told}. ` +

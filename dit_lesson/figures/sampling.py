@@ -1,6 +1,5 @@
 """Chapter 14's figure: paint a digit with the trained DiT, and overrule what steers it."""
 
-from copy import deepcopy
 from typing import Any, ClassVar
 
 import matplotlib.figure
@@ -12,8 +11,8 @@ from torch import Tensor
 from dit_lesson import plots
 from dit_lesson.diffusion import Model, Straight
 from dit_lesson.figures.base import Figure
-from dit_lesson.figures.handed import handed, require_own
-from dit_lesson.figures.training_assets import DIT, SEEDS, decoder, dit, noise, painting
+from dit_lesson.figures.handed import OwnWeights
+from dit_lesson.figures.training_assets import SEEDS, decoder, noise, painting
 from dit_lesson.models import DiT
 from dit_lesson.sampling import deterministic, guided, heun, walk
 
@@ -31,8 +30,11 @@ CLOSE = 0.001  # times that are equal but for rounding, as the model is told the
 PATH = Straight()
 
 
-class SamplingFigure(Figure):
-    """A walk of ``steps`` from noise to a digit, and what may be overruled on the way."""
+class SamplingFigure(OwnWeights, Figure):
+    """A walk of ``steps`` from noise to a digit, and what may be overruled on the way.
+
+    The model is the book's, or one of your own: ``SamplingFigure(own=model, weights="yours")``.
+    """
 
     caption: ClassVar[str] = (
         "The trained DiT of this chapter paints one digit. The strip shows, decoded, what the "
@@ -46,9 +48,6 @@ class SamplingFigure(Figure):
     seed = traitlets.Int(0, min=0, max=SEEDS - 1)
     sampler = traitlets.Enum(("Euler", "Heun"), "Euler")
     overrule = traitlets.Enum(OVERRULES, "nothing")
-    # "yours" are those of `own`, or on a page without it those kept in the browser (chapter 13)
-    weights = traitlets.Enum(("the book's", "yours"), "the book's")
-    own = handed()
     lowest = traitlets.Float(0.5, min=0, max=1)
     highest = traitlets.Float(1.0, min=0, max=1)
     other = traitlets.Int(0, min=0, max=9)
@@ -56,20 +55,10 @@ class SamplingFigure(Figure):
     muted = traitlets.Enum(MUTED, "MLP of block 0")
     held = traitlets.Float(0.1, min=0, max=1)
 
-    @traitlets.validate("own")
-    def _require_own(self, proposal: Any) -> DiT | None:
-        return require_own("SamplingFigure", "own", proposal["value"], ["hidden_size"])
-
     @classmethod
     def assets(cls) -> dict[str, bytes]:
         """All that paints."""
         return painting()
-
-    def model(self) -> DiT:
-        """The chosen one, in double precision: the book's where there is no other."""
-        if self.weights == "yours" and self.own is not None:
-            return deepcopy(self.own).double().eval()
-        return dit(DIT)
 
     @torch.no_grad()
     def stages(self) -> dict[str, Any]:
@@ -138,9 +127,8 @@ class SamplingFigure(Figure):
             "hold t": f"; the model is told t = {self.held:.2f} at every step",
         }[self.overrule]
         ink = (self.stages()["painted"] > 0).mean()
-        own = "" if self.model() is dit(DIT) else ", by your own weights"
         return (
-            f"A {self.digit}{own} from noise {self.seed} at guidance {self.guidance:.2f}: "
+            f"A {self.digit}{self.whose()} from noise {self.seed} at guidance {self.guidance:.2f}: "
             f"{self.steps} {self.sampler} steps, {calls} times at which the model is asked{told}. "
             f"{ink:.0%} of the picture is ink."
         )

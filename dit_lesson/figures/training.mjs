@@ -341,21 +341,21 @@ const save = () => {
   return { element, draw };
 };
 
-// Keeps them in this browser, if the figure of chapter 14 can paint with such a model
+// Keeps them in this browser, if the figures of chapters 12 and 14 can take such a model
 const keep = () => {
   let run;
   const element = ui.h("button", {
     type: "button",
     onclick() {
       element.textContent = ui.keep(run.bytes)
-        ? "kept: chapter 14 has them"
+        ? "kept for chapters 12 and 14"
         : "this browser keeps nothing";
     },
   });
   const draw = ({ conditioning, predicts }, now) => {
     const fits = conditioning === "adaln-zero" && predicts === "velocity";
     element.hidden = !now.run?.file || now.busy || !fits;
-    if (now.run?.file !== run?.file) element.textContent = "keep them for chapter 14";
+    if (now.run?.file !== run?.file) element.textContent = "keep for chapters 12 and 14";
     run = now.run;
   };
   return { element, draw };

@@ -2,7 +2,8 @@
 export { button, menu, slider } from "./ui/controls.mjs";
 export { format, h, percent } from "./ui/dom.mjs";
 export { figure } from "./ui/figure.mjs";
-export { keep, kept } from "./ui/kept.mjs";
+export { weightsMenu, weightsOf, whose } from "./ui/handed.mjs";
+export { keep } from "./ui/kept.mjs";
 export {
   bars,
   cells,

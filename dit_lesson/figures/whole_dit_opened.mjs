@@ -18,11 +18,11 @@ const numbers = (count, value) => Float32Array.from({ length: count }, (_, i) =>
 // The latents before every step of a walk without guidance, kept while only the rest changes
 let last = {};
 function latents({ digit, seed, noise }, model) {
-  if (last.digit !== digit || last.seed !== seed || last.noise !== noise) {
+  if (last.digit !== digit || last.seed !== seed || last.noise !== noise || last.model !== model) {
     const start = rowOf(noise.noise, seed);
     const answer = guided((x, t, y) => model.forward(x, t, y), [digit], NULL_CLASS, 1);
     const path = [...walk(answer, start, 1, { steps: STEPS })].map(({ x }) => x);
-    last = { digit, seed, noise, path: [start, ...path] };
+    last = { digit, seed, noise, model, path: [start, ...path] };
   }
   return last.path;
 }
@@ -60,7 +60,7 @@ function heads(model, block, token) {
 export function stages(state) {
   const t = 1 - state.step / STEPS;
   if (!state.dit || !state.decoder || !state.noise) return { t };
-  const model = trainedDiT(state.dit, SAMPLES);
+  const model = trainedDiT(ui.weightsOf(state), SAMPLES);
   const pictures = trainedDecoder(state.decoder, SIDE, 2);
   const x = latents(state, model)[state.step];
   const chosen = BRANCHES.indexOf(state.branch);
@@ -84,8 +84,9 @@ export function stages(state) {
     (_, sample) =>
       numbers(x.length / TOKENS, (c) => answers[sample * x.length + c * TOKENS + state.token]),
   );
+  const size = length(own[0]) || 1; // an untrained model answers 0 whatever is shut
   const effects = BRANCHES.map((_, number) =>
-    length(own[number + 1].map((value, c) => value - own[0][c])) / length(own[0])
+    length(own[number + 1].map((value, c) => value - own[0][c])) / size
   );
   const seen = [0, SAMPLES - 1].flatMap((sample) =>
     [...x].map((value, i) => value - t * answers[sample * x.length + i])
@@ -120,6 +121,7 @@ const place = (name, i) =>
 
 export default ui.figure({
   stages,
+  takes: ["own"],
   layout: {
     narrow: `"taken taken taken ended ended ended" auto
       "attention_0 attention_0 attention_1 attention_1 attention_2 attention_2" auto
@@ -181,6 +183,7 @@ export default ui.figure({
     step: ui.slider({ label: "step" }),
     token: ui.slider({ label: "token", role: "shift" }),
     branch: ui.menu({ label: "branch" }),
+    weights: ui.weightsMenu,
     digit: ui.menu({ label: "digit" }),
     seed: ui.menu({ label: "noise" }),
   },
@@ -210,10 +213,13 @@ export default ui.figure({
       "A patch of paper: who decides that it stays empty?",
     ],
   ],
-  sentence({ digit, token, branch }, { t, effects, moves }) {
+  sentence(state, { t, effects, moves }) {
+    const { digit, token, branch } = state;
     const chosen = BRANCHES.indexOf(branch);
     const head = moves.indexOf(Math.max(...moves));
-    return `A ${digit} at t = ${t.toFixed(2)}, token ${token}: with the gate of ${branch} shut ` +
+    return `A ${digit} at t = ${t.toFixed(2)}, token ${token}${
+      ui.whose(state)
+    }: with the gate of ${branch} shut ` +
       `its answer changes by ${ui.percent(effects[chosen])}. In attention ${chosen >> 1} head ` +
       `${head} moves it farthest, by ${ui.percent(moves[head])} of its length.`;
   },

@@ -1,6 +1,5 @@
 """Chapter 12's second figure: the trained DiT opened, at one time, at one token."""
 
-from functools import cache
 from typing import Any, ClassVar
 
 import matplotlib.figure
@@ -9,18 +8,9 @@ import torch
 import traitlets
 
 from dit_lesson.diffusion import Straight
-from dit_lesson.figures.assets import unpacked
 from dit_lesson.figures.base import Figure
-from dit_lesson.figures.training_assets import (
-    DIT,
-    SEEDS,
-    SIDE,
-    decoder,
-    dit,
-    noise,
-    packed_dit,
-    painting,
-)
+from dit_lesson.figures.handed import OwnWeights
+from dit_lesson.figures.training_assets import SEEDS, SIDE, decoder, noise, painting
 from dit_lesson.numpy_dit import (
     Weights,
     attention_weights,
@@ -44,8 +34,12 @@ BRANCHES = tuple(f"{name} {block}" for block in range(3) for name in ("attention
 PATH = Straight()
 
 
-class WholeDiTOpenedFigure(Figure):
-    """What every branch, head and gate does to one token, in the middle of painting a digit."""
+class WholeDiTOpenedFigure(OwnWeights, Figure):
+    """What every branch, head and gate does to one token, in the middle of painting a digit.
+
+    The model is the book's, or one of your own: ``WholeDiTOpenedFigure(own=model,
+    weights="yours")``.
+    """
 
     caption: ClassVar[str] = (
         "The trained DiT of this book, opened while it paints. Under each branch: how much this "
@@ -77,7 +71,8 @@ class WholeDiTOpenedFigure(Figure):
         chosen = BRANCHES.index(self.branch)
         # the answer as it is, one for each gate shut, and one with all shut behind the chosen
         let_through = np.vstack([np.ones(6), 1 - np.eye(6), np.arange(6) <= chosen])
-        answers, gates, looks, moves = _opened(x, t, self.digit, let_through, chosen // 2)
+        weights = {name: value.numpy() for name, value in self.model().state_dict().items()}
+        answers, gates, looks, moves = _opened(weights, x, t, self.digit, let_through, chosen // 2)
         latents = torch.from_numpy(x - t * answers[[0, -1]])
         taken, ended = decoder().from_latents(latents).numpy()[:, 0]
         own = answers.reshape(len(answers), -1, SIDE * SIDE)[:, :, self.token]
@@ -86,7 +81,8 @@ class WholeDiTOpenedFigure(Figure):
             "t": t,
             "taken": taken,
             "ended": ended,
-            "effects": changes / np.linalg.norm(own[0]),
+            # an untrained model answers 0 whatever is shut
+            "effects": changes / (np.linalg.norm(own[0]) or 1),
             "gates": np.sqrt((gates**2).mean(axis=1)),
             "looks": looks[:, self.token],
             "moves": moves[:, self.token],
@@ -96,7 +92,7 @@ class WholeDiTOpenedFigure(Figure):
     def _underway(self) -> tuple[np.ndarray, float]:
         """The latent (1, 8, 4, 4) before the chosen step of a walk without guidance, and t."""
         start = noise(self.seed)
-        answer = guided(dit(DIT), torch.tensor([self.digit]), null=10, scale=1)
+        answer = guided(self.model(), torch.tensor([self.digit]), null=10, scale=1)
         latents = [start, *walk(answer, start, PATH, STEPS, predicts="velocity")]
         return latents[self.step].numpy(), 1 - self.step / STEPS
 
@@ -105,8 +101,8 @@ class WholeDiTOpenedFigure(Figure):
         now = self.stages()
         chosen, head = BRANCHES.index(self.branch), int(now["moves"].argmax())
         return (
-            f"A {self.digit} at t = {now['t']:.2f}, token {self.token}: with the gate of "
-            f"{self.branch} shut its answer changes by {now['effects'][chosen]:.0%}. In "
+            f"A {self.digit} at t = {now['t']:.2f}, token {self.token}{self.whose()}: with the "
+            f"gate of {self.branch} shut its answer changes by {now['effects'][chosen]:.0%}. In "
             f"attention {chosen // 2} head {head} moves it farthest, by "
             f"{now['moves'][head]:.0%} of its length."
         )
@@ -126,20 +122,14 @@ class WholeDiTOpenedFigure(Figure):
         return figure
 
 
-@cache
-def _weights() -> Weights:
-    return {name: value.numpy() for name, value in unpacked(packed_dit(DIT)).items()}
-
-
 def _opened(
-    x: np.ndarray, t: float, digit: int, let_through: np.ndarray, shown: int
+    weights: Weights, x: np.ndarray, t: float, digit: int, let_through: np.ndarray, shown: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     r"""`numpy_dit.dit` with each gate $\alpha$ times its column of ``let_through`` (B, 6).
 
     Returns: the answers (B, 8, 4, 4); the gates (6, D); and of block ``shown``, with all gates
     as they are, where each head looks, (h, N, N), and how far it moves each token, (h, N).
     """
-    weights = _weights()
     batch = len(let_through)
     tokens, c = embed(
         np.repeat(x, batch, axis=0), np.full(batch, 1000 * t), np.full(batch, digit), weights

@@ -1,7 +1,5 @@
 """The figure of sampling: the digits of the page are those of Python, and overruling overrules."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -10,7 +8,6 @@ from dit_lesson.checkpoints import load_model
 from dit_lesson.evaluation import accuracy
 from dit_lesson.figures.sampling import SEEDS, SamplingFigure
 from dit_lesson.figures.training_assets import dit
-from dit_lesson.models import DiT
 from tests.browser import live_figures, open_fold, shows
 
 
@@ -61,24 +58,7 @@ def test_watching_leaves_the_model_as_it_was():
     np.testing.assert_array_equal(painted(), before)
 
 
-def test_weights_of_another_shape_get_a_sentence():
-    model = DiT(replace(SamplingFigure().model().config, depth=2))
-    with pytest.raises(ValueError, match="^SamplingFigure: own's depth is 2, expected 3$"):
-        SamplingFigure(own=model)
-
-
 # On the built page
-
-
-@pytest.mark.needs_chromium
-@pytest.mark.parametrize("kept", ["garbage", "bm8gd2VpZ2h0cw=="])
-def test_what_is_no_file_of_weights_is_as_if_nothing_were_kept(open_page, kept):
-    page = open_page("14-sampling")
-    page.evaluate("(kept) => localStorage.setItem('dit-weights', kept)", kept)
-    page.reload()
-    (figure,) = live_figures(page)
-    assert not figure.get_by_label("weights", exact=True).is_visible()
-    compare(figure, {})
 
 
 def compare(figure, traits):

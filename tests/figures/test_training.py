@@ -256,10 +256,10 @@ def test_trained_weights_paint_are_saved_and_are_kept_for_the_figure_of_sampling
     download.value.save_as(tmp_path / "dit.safetensors")
 
     training.page.set_viewport_size({"width": 375, "height": 667})
-    keep = training.get_by_role("button", name="keep them for chapter 14")
+    keep = training.get_by_role("button", name="keep for chapters 12 and 14")
     assert keep.evaluate("e => e.scrollWidth <= e.clientWidth")  # its words stay inside
     keep.click()
-    expect(training.get_by_role("button", name="kept: chapter 14 has them")).to_be_visible()
+    expect(training.get_by_role("button", name="kept for chapters 12 and 14")).to_be_visible()
 
     page = training.page
     page.goto(page.url.replace(CHAPTER, "14-sampling"))
@@ -339,4 +339,4 @@ def test_weights_of_another_design_are_not_kept(training):
     press(training, "one step")
     at_rest(training)
     expect(training.get_by_role("link", name="save the weights")).to_be_visible()
-    expect(training.get_by_role("button", name="keep them")).to_be_hidden()
+    expect(training.get_by_role("button", name="keep for")).to_be_hidden()

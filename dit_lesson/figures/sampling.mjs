@@ -1,5 +1,6 @@
 // Chapter 14's figure: the trained DiT paints a digit in the page, and may be overruled on the way.
 import { rootMeanSquare } from "./core/arrays.mjs";
+import { rowsOf } from "./core/data.mjs";
 import { trainedDecoder } from "./core/decoder.mjs";
 import { trainedDiT } from "./core/dit.mjs";
 import { guided, TIME_SCALE, timesOf, walk } from "./core/flow.mjs";
@@ -7,6 +8,7 @@ import { rowOf } from "./core/safetensors.mjs";
 import * as ui from "./ui.mjs";
 
 const [PICTURE, CELLS, NULL_CLASS, MAX_STEPS] = [32, 4, 10, 20];
+const STATES = MAX_STEPS + 1; // the noise, and what is there after each step
 const MOSAIC = 2 * CELLS;
 const LIMIT = 3; // of the latents' colours
 const BLOCKS = [0, 1, 2];
@@ -19,16 +21,23 @@ const silent = ({ overrule, muted }, block, branch) =>
   overrule === "mute a branch" && muted.startsWith(branch === "attn" ? "attention" : "MLP") &&
   (muted.endsWith("all blocks") || muted.endsWith(`block ${block}`));
 
-export function stages(state) {
-  const { digit, other, guidance, steps, seed, sampler, overrule } = state;
-  const times = timesOf(steps, "velocity").slice(0, steps);
-  if (!state.dit || !state.decoder || !state.noise) return { times };
-  const model = trainedDiT(ui.weightsOf(state), 2); // guidance asks twice
-  const pictures = trainedDecoder(state.decoder, model.config.inputSize, MAX_STEPS + 1);
+// What the model is told at a time of the walk, and in which times it is guided
+const toldTime = ({ overrule, held }, t) => overrule === "hold t" ? TIME_SCALE * held : t;
+const toldDigit = ({ overrule, digit, other, change_at: changeAt }, t) =>
+  overrule === "change the class" && t <= TIME_SCALE * changeAt + CLOSE ? other : digit;
+/** @type {(state: any) => [number, number] | null} */
+const intervalOf = ({ overrule, lowest, highest }) =>
+  overrule === "guide in an interval"
+    ? [TIME_SCALE * lowest - CLOSE, TIME_SCALE * highest + CLOSE]
+    : null;
+
+// A walk from noise to data: every latent, what it is taken for, the sizes of the vectors
+function walkOf(state, pictures) {
+  const { dit, guidance, steps, seed, sampler } = state;
+  const model = trainedDiT(dit, 2); // guidance asks twice
   const sizes = [];
-  const look = (x, t, y) => {
-    const told = overrule === "hold t" ? t.map(() => TIME_SCALE * state.held) : t;
-    return model.forward(x, told, y, (vectors) => {
+  const look = (x, t, y) =>
+    model.forward(x, t.map((time) => toldTime(state, time)), y, (vectors) => {
       for (const { name, kind, of } of vectors) {
         const [, block, branch] = name.split(".");
         if (kind !== "gate" || !silent(state, Number(block), branch)) continue;
@@ -40,47 +49,59 @@ export function stages(state) {
         ),
       );
     });
-  };
-  /** @type {[number, number] | null} */
-  const interval = overrule === "guide in an interval"
-    ? [TIME_SCALE * state.lowest - CLOSE, TIME_SCALE * state.highest + CLOSE]
-    : null;
-  const answer = (x, t) => {
-    const late = overrule === "change the class" && t[0] <= TIME_SCALE * state.change_at + CLOSE;
-    return guided(look, [late ? other : digit], NULL_CLASS, guidance, interval)(x, t);
-  };
+  const answer = (x, t) =>
+    guided(look, [toldDigit(state, t[0])], NULL_CLASS, guidance, intervalOf(state))(x, t);
   const heun = sampler === "Heun";
   const noise = rowOf(state.noise.noise, seed);
   const path = [...walk(answer, noise, 1, { steps, heun })];
-  const seen = [...path.map(({ x0 }) => x0), path.at(-1).x];
-  const decoded = pictures.decode(seen.flatMap((latent) => [...latent]));
+  const latents = [noise, ...path.map(({ x }) => x)];
+  // the last latent is taken for what it is
+  const taken = [...path.map(({ x0 }) => x0), latents[steps]];
+  const decoded = pictures.decode(taken.flatMap((latent) => [...latent]));
   const area = PICTURE * PICTURE;
-  const at = (i) => decoded.subarray(i * area, (i + 1) * area);
+  return {
+    latents,
+    seen: taken.map((_, i) => decoded.subarray(i * area, (i + 1) * area)),
+    sizes: transposed(sizes.filter((_, call) => !heun || call % 2 === 0)),
+  };
+}
+
+// The last walk: while another of its steps is shown, nobody walks again
+let kept = {};
+function keptWalkOf(state, pictures) {
+  const { state: last = {} } = kept;
+  const isSame = Object.keys(state).every((name) => name === "step" || state[name] === last[name]);
+  if (!isSame) kept = { state, walk: walkOf(state, pictures) };
+  return kept.walk;
+}
+
+export function stages(state) {
+  const times = timesOf(state.steps, "velocity");
+  const step = Math.min(state.step, state.steps);
+  if (!state.dit || !state.decoder || !state.noise) return { times, step };
+  const pictures = trainedDecoder(state.decoder, CELLS, STATES);
+  const walked = keptWalkOf({ ...state, dit: ui.weightsOf(state) }, pictures);
   return {
     times,
-    latents: [noise, ...path.slice(0, -1).map(({ x }) => x)],
-    seen: path.map((_, i) => at(i)),
-    painted: Array.from(
-      { length: PICTURE },
-      (_, y) => at(steps).subarray(y * PICTURE, (y + 1) * PICTURE),
-    ),
-    sizes: transposed(sizes.filter((_, call) => !heun || call % 2 === 0)),
+    step,
+    ...walked,
+    taken: rowsOf(walked.seen[step], PICTURE),
+    painted: rowsOf(pictures.decode(walked.latents[step]), PICTURE),
   };
 }
 
 const transposed = (rows) => rows[0].map((_, i) => rows.map((row) => row[i]));
 
-// Squares of all steps beside each other: up to 5 in one row, else 10 in each of two rows
-function strip(squares, side, blank) {
+// A film of squares, each in the middle of its column; as wide as one of most squares
+function film(squares, side, blank) {
   if (!squares) return undefined;
-  const [down, across] = squares.length > 5 ? [2, 10] : [1, 5];
-  return Array.from({ length: down * side }, (_, y) => {
-    const row = new Float32Array(across * side).fill(blank);
-    for (let column = 0; column < across; column += 1) {
-      const square = squares[Math.floor(y / side) * across + column];
-      const line = (y % side) * side;
-      if (square) row.set(square.subarray(line, line + side), column * side);
-    }
+  const wide = Math.floor((STATES * side) / squares.length);
+  const margin = Math.floor((wide - side) / 2);
+  return Array.from({ length: side }, (_, y) => {
+    const row = new Float32Array(squares.length * wide).fill(blank);
+    squares.forEach((square, i) =>
+      row.set(square.subarray(y * side, (y + 1) * side), i * wide + margin)
+    );
     return row;
   });
 }
@@ -92,36 +113,60 @@ const quarters = (latent) =>
     const channel = 2 * Math.floor(y / CELLS) + Math.floor(x / CELLS);
     return latent[(channel * CELLS + y % CELLS) * CELLS + x % CELLS];
   });
-const between = (side) => (prepared, rows, { palette }) =>
-  ui.grid(prepared, [rows.length / side, rows[0].length / side], palette.ground, 2);
 
-// A cell for each step and vector, in the vector's colour; the fuller, the larger the vector
-function drawSizes(canvas, sizes, { palette }) {
-  const { context, width, height } = ui.prepare(canvas);
-  const [left, low] = [52, height - 16];
-  const gap = 4;
-  const tall = (low - gap * GROUPS.length) / sizes.length;
-  const wide = (width - left) / sizes[0].length;
-  context.textAlign = "left";
-  GROUPS.forEach(([block, branch], group) => {
-    const top = group * (KINDS.length * tall + gap);
-    context.globalAlpha = 1;
-    context.fillStyle = palette.text;
-    const name = `${branch === "attn" ? "attn" : "MLP"} ${block}`;
-    ui.write(context, name, 0, Math.max(10, top + 2 * tall));
-    KINDS.forEach((kind, i) => {
-      context.fillStyle = palette[kind];
-      sizes[group * KINDS.length + i].forEach((size, step) => {
-        context.globalAlpha = Math.min(1, size);
-        context.fillRect(left + step * wide, top + i * tall, wide, tall);
-      });
+// The columns of all states, the chosen one in a frame, and chosen by a click
+const columns = {
+  marks: (_, { step }) => [step],
+  pick: (_, x, { steps }) => ({ step: Math.floor(x * (steps + 1)) }),
+};
+function between(prepared, _, { now, palette }) {
+  const size = [1, now.times.length];
+  ui.grid(prepared, size, palette.ground);
+  ui.frame(prepared, size, [0, now.step], palette.condition);
+}
+
+// A cell for each step and vector, in the vector's colour; the fuller, the larger the vector.  At
+// the end of the walk nobody is asked.
+function drawSizes(canvas, sizes, { now, palette }) {
+  const prepared = ui.prepare(canvas);
+  const { context, width, height } = prepared;
+  const gap = 3;
+  const tall = (height - gap * (GROUPS.length - 1)) / sizes.length;
+  const wide = width / now.times.length;
+  sizes.forEach((row, i) => {
+    context.fillStyle = palette[KINDS[i % KINDS.length]];
+    row.forEach((size, step) => {
+      context.globalAlpha = Math.min(1, size);
+      context.fillRect(step * wide, i * tall + gap * Math.floor(i / KINDS.length), wide, tall);
     });
   });
   context.globalAlpha = 1;
-  context.fillStyle = palette.text;
-  ui.write(context, "noise", left, height - 3);
-  context.textAlign = "right";
-  ui.write(context, "data", width, height - 3);
+  ui.frame(prepared, [1, now.times.length], [0, now.step], palette.condition);
+}
+
+// A part that stands elsewhere in its area than in the middle
+const placed = (part, place) => (view) => {
+  const made = part(view);
+  Object.assign(made.element.style, place);
+  return made;
+};
+const large = (title, values) => placed(ui.digit({ title, values }), { alignSelf: "start" });
+
+// What the rows of the sizes are, beside them
+const sizeNames = () => {
+  const words = GROUPS.map(([block, branch]) => `${branch === "attn" ? "attn" : "MLP"} ${block}`);
+  const lines = words.map((text) => ui.h("span", {}, text));
+  return { element: ui.h("div", { class: "dit-names dit-tall" }, ...lines), draw() {} };
+};
+
+// What the model is told at the chosen step
+function told(state, { times, step }) {
+  const t = TIME_SCALE * times[step];
+  const head = `DiT, t = ${decimals(toldTime(state, t) / TIME_SCALE)}`;
+  if (step === state.steps) return `${head}\nno step left`;
+  const interval = intervalOf(state);
+  const inForce = !interval || (interval[0] <= t && t <= interval[1]);
+  return `${head}\na ${toldDigit(state, t)}, s = ${decimals(inForce ? state.guidance : 1)}`;
 }
 
 const only = (choice) => ({ overrule }) => overrule === choice;
@@ -131,38 +176,72 @@ export default ui.figure({
   stages,
   takes: ["own"],
   layout: {
-    narrow: `"painted sizes" auto "strip strip" auto "latents latents" auto "legend legend" auto
-      / minmax(0, 2fr) minmax(0, 3fr)`,
-    wide: `"painted strip" auto "painted sizes" auto "legend latents" auto
-      / minmax(0, 2fr) minmax(0, 5fr)`,
+    narrow: `"painted painted digit taken" auto "painted painted dit taken" auto
+      "painted painted guidance taken" auto
+      "noise latents latents latents" auto ". strip strip strip" auto
+      "names sizes sizes sizes" auto ". step step step" auto
+      / 2.75rem 2.25rem minmax(0, 1fr) 5.5rem`,
+    wide: `"noise latents latents latents painted" auto ". digit dit guidance painted" auto
+      ". strip strip strip taken" auto "names sizes sizes sizes taken" auto
+      ". step step step taken" auto
+      / 4rem minmax(0, 1fr) minmax(0, 1fr) minmax(0, 1fr) 9.5rem`,
+    areas: { legend: "latents" },
   },
   parts: {
-    painted: ui.digit({ title: "painted", values: ({ painted }) => painted }),
-    strip: ui.digit({
-      title: "what the model takes it for, step by step",
-      shape: "film",
-      values: ({ seen }) => strip(seen, PICTURE, -1),
-      decorate: between(PICTURE),
-    }),
+    noise: ui.node({ text: "noise", round: false }),
     latents: ui.map({
-      title: "the latent that it is given, channels 0 to 3, from noise to data",
-      shape: "film",
+      title: "latent, channels 0–3",
+      shape: "twenty",
       limit: LIMIT,
-      values: ({ latents }) => strip(latents?.map(quarters), MOSAIC, 0),
-      decorate: between(MOSAIC),
+      values: ({ latents }) => film(latents?.map(quarters), MOSAIC, 0),
+      decorate: between,
+      ...columns,
       more: true,
     }),
-    legend: ui.legend({ low: "−3", high: "3" }),
+    digit: ui.menu({ label: "digit", role: "condition" }),
+    dit: ui.node({ text: told, round: false }),
+    guidance: ui.slider({ label: "guidance", symbol: "s", role: "condition", step: 0.05 }),
+    strip: ui.digit({
+      title: "what the model takes it for",
+      shape: "twenty",
+      values: ({ seen }) => film(seen, PICTURE, -1),
+      decorate: between,
+      ...columns,
+    }),
+    painted: large("painted", ({ painted }) => painted),
+    taken: large("taken for", ({ taken }) => taken),
+    names: sizeNames,
     sizes: ui.panel({
       title: "size of shift (blue), scale (orange), gate (green), full at 1",
       shape: "tall",
       values: ({ sizes }) => sizes,
       draw: drawSizes,
+      ...columns,
+    }),
+    step: ui.slider({
+      label: "step, from noise to data",
+      role: "condition",
+      most: ({ steps }) => steps,
+      axis: true,
+    }),
+    legend: placed(ui.legend({ low: "−3", high: "3" }), {
+      alignSelf: "start",
+      justifySelf: "end",
+      margin: 0,
     }),
   },
+  wires: [
+    ["noise", "latents", { role: "stream" }],
+    ["latents", "painted", { role: "stream", only: "wide" }],
+    ["latents", "dit", { only: "wide" }],
+    ["digit", "dit", { role: "condition" }],
+    ["guidance", "dit", { role: "condition" }],
+    ["dit", "strip", { only: "wide" }],
+    ["strip", "taken", { only: "wide" }],
+    ["painted", "dit", { only: "narrow" }],
+    ["dit", "taken", { only: "narrow" }],
+  ],
   controls: {
-    digit: ui.menu({ label: "digit" }),
-    guidance: ui.slider({ label: "guidance", symbol: "s", step: 0.05 }),
     steps: ui.slider({ label: "steps" }),
     seed: ui.menu({ label: "noise" }),
     sampler: ui.menu({ label: "sampler" }),
@@ -172,7 +251,7 @@ export default ui.figure({
     }),
     weights: ui.weightsMenu,
     lowest: ui.slider({
-      label: "guided from",
+      label: "from",
       symbol: "t",
       step: 0.05,
       when: only("guide in an interval"),
@@ -194,7 +273,8 @@ export default ui.figure({
     held: ui.slider({ label: "told", symbol: "t", step: 0.05, when: only("hold t") }),
   },
   folded: ["seed", "sampler"],
-  opening: "Twenty steps from noise to a 5, computed in this page. Drag the guidance.",
+  opening:
+    "Twenty steps from noise to a 5, computed in this page. Drag the step back to the noise.",
   presets: [
     [
       "no guidance",
@@ -218,7 +298,7 @@ export default ui.figure({
       "Told at every step that the digit is nearly done, the model never decides which it is.",
     ],
   ],
-  sentence(state, { painted }) {
+  sentence(state, { painted, times, step }) {
     const { digit, other, guidance, steps, seed, sampler, overrule, muted } = state;
     const calls = sampler === "Euler" ? steps : 2 * steps - 1;
     const told = {
@@ -231,11 +311,13 @@ export default ui.figure({
       "hold t": `; the model is told t = ${decimals(state.held)} at every step`,
     }[overrule];
     const inked = painted.reduce((sum, row) => sum + row.filter((value) => value > 0).length, 0);
-    return `A ${digit}${ui.whose(state)} from noise ${seed} at guidance ${
-      decimals(guidance)
-    }: ${steps} ${sampler} ` +
-      `steps, ${calls} times at which the model is asked${told}. ` +
-      `${ui.percent(inked / (PICTURE * PICTURE))} of the picture is ink.`;
+    const many = (count, what) => `${count} ${what}${count === 1 ? "" : "s"}`;
+    return `A ${digit}${ui.whose(state)} from noise ${seed} at guidance ${decimals(guidance)}: ` +
+      `${many(steps, `${sampler} step`)}, ${many(calls, "time")} at which the model is asked` +
+      `${told}. ` +
+      `After step ${step}, at t = ${decimals(times[step])}, ${
+        ui.percent(inked / (PICTURE * PICTURE))
+      } of the picture is ink.`;
   },
   table(_, { times, sizes = [], painted = [] }) {
     const rowNames = GROUPS.flatMap(([block, branch]) =>
@@ -244,11 +326,11 @@ export default ui.figure({
     return [
       {
         caption: "The size of each vector (root mean square) by step",
-        columns: ["vector", ...times.map((t) => `t = ${decimals(t)}`)],
+        columns: ["vector", ...times.slice(0, -1).map((t) => `t = ${decimals(t)}`)],
         rows: sizes.map((row, i) => [rowNames[i], ...row]),
       },
       {
-        caption: "The painted digit",
+        caption: "What is painted at the chosen step",
         columns: ["row", ...Array.from({ length: PICTURE }, (_, x) => String(x))],
         rows: painted.map((row, y) => [String(y), ...row]),
       },

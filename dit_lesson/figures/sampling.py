@@ -33,18 +33,20 @@ PATH = Straight()
 class SamplingFigure(OwnWeights, Figure):
     """A walk of ``steps`` from noise to a digit, and what may be overruled on the way.
 
+    ``step`` is the one that is shown; one beyond the last is the last.
     The model is the book's, or one of your own: ``SamplingFigure(own=model, weights="yours")``.
     """
 
     caption: ClassVar[str] = (
-        "The trained DiT of this chapter paints one digit. The strip shows, decoded, what the "
-        "model takes the digit to be at every step; the map shows the sizes of the shifts, "
-        "scales and gates of its three blocks, step by step."
+        "The trained DiT of this chapter paints one digit. From noise on the left to data on the "
+        "right: the latent, what the model takes it for, decoded, and the sizes of the shifts, "
+        "scales and gates of its three blocks. One step is framed, and shown large."
     )
 
     digit = traitlets.Int(5, min=0, max=9)
     guidance = traitlets.Float(1.5, min=0, max=4)
     steps = traitlets.Int(20, min=1, max=20)
+    step = traitlets.Int(20, min=0, max=20)
     seed = traitlets.Int(0, min=0, max=SEEDS - 1)
     sampler = traitlets.Enum(("Euler", "Heun"), "Euler")
     overrule = traitlets.Enum(OVERRULES, "nothing")
@@ -62,7 +64,10 @@ class SamplingFigure(OwnWeights, Figure):
 
     @torch.no_grad()
     def stages(self) -> dict[str, Any]:
-        """By step the latent, the digit seen in it and the size of each vector; what is painted."""
+        """At every time the latent and what it is taken for; by step the size of each vector.
+
+        Of the step that is shown, both as pictures: what is painted, and what it is taken for.
+        """
         model = self.model()
         latents: list[Tensor] = []
         seen: list[Tensor] = []
@@ -83,14 +88,19 @@ class SamplingFigure(OwnWeights, Figure):
 
         with _Watch(model, self._silent()) as measured:
             step = heun if self.sampler == "Heun" else deterministic
-            *_, latent = walk(watched, noise(self.seed), PATH, self.steps, step, "velocity")
-        calls = 2 if self.sampler == "Heun" else 1
-        pictures = decoder().from_latents(torch.cat([*seen[::calls], latent])).numpy()
+            *_, last = walk(watched, noise(self.seed), PATH, self.steps, step, "velocity")
+        calls, at = 2 if self.sampler == "Heun" else 1, min(self.step, self.steps)
+        path = torch.stack([*latents[::calls], last[0]])
+        # the last latent is taken for what it is
+        z = torch.cat([*seen[::calls], last, path[at : at + 1]])
+        *pictures, painted = decoder().from_latents(z)[:, 0].numpy()
         return {
-            "times": PATH.times(self.steps)[:-1].numpy(),
-            "latents": torch.stack(latents[::calls]).flatten(1).numpy(),
-            "seen": pictures[:-1].reshape(self.steps, PICTURE * PICTURE),
-            "painted": pictures[-1].reshape(PICTURE, PICTURE),
+            "times": PATH.times(self.steps).numpy(),
+            "step": at,
+            "latents": path.flatten(1).numpy(),
+            "seen": np.reshape(pictures, (self.steps + 1, PICTURE * PICTURE)),
+            "taken": pictures[at],
+            "painted": painted,
             "sizes": np.array(sizes[::calls]).T,
         }
 
@@ -126,20 +136,27 @@ class SamplingFigure(OwnWeights, Figure):
             "mute a branch": f"; the gates are 0 in the {self.muted}",
             "hold t": f"; the model is told t = {self.held:.2f} at every step",
         }[self.overrule]
-        ink = (self.stages()["painted"] > 0).mean()
+        now = self.stages()
+        ink = (now["painted"] > 0).mean()
         return (
             f"A {self.digit}{self.whose()} from noise {self.seed} at guidance {self.guidance:.2f}: "
-            f"{self.steps} {self.sampler} steps, {calls} times at which the model is asked{told}. "
-            f"{ink:.0%} of the picture is ink."
+            f"{_many(self.steps, f'{self.sampler} step')}, {_many(calls, 'time')} at which the "
+            f"model is asked{told}. "
+            f"After step {now['step']}, at t = {now['times'][now['step']]:.2f}, {ink:.0%} of the "
+            "picture is ink."
         )
 
     def picture(self) -> matplotlib.figure.Figure:
         """What the model sees at up to nine of the steps, and the painted digit."""
         now = self.stages()
         shown = np.linspace(0, self.steps - 1, min(9, self.steps)).round().astype(int)
-        images = [*now["seen"][shown].reshape(-1, PICTURE, PICTURE), now["painted"]]
+        images = now["seen"][[*shown, self.steps]].reshape(-1, PICTURE, PICTURE)
         titles = [*(f"t = {t:.2f}" for t in now["times"][shown]), "painted"]
-        return plots.ink_rows([images], titles)
+        return plots.ink_rows([list(images)], titles)
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 class _Watch:

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from playwright.sync_api import expect
 
 from dit_lesson.checkpoints import load_model
 from dit_lesson.evaluation import accuracy
 from dit_lesson.figures.sampling import SEEDS, SamplingFigure
-from dit_lesson.figures.training_assets import dit
-from tests.browser import live_figures, open_fold, shows
+from dit_lesson.figures.training_assets import decoder, dit
+from tests.browser import control, live_figures, open_fold, shows
 
 
 def painted(**traits):
@@ -52,6 +53,25 @@ def test_a_muted_gate_has_size_zero_and_a_held_time_holds_all():
     np.testing.assert_allclose(held, held[:, :1] * np.ones(3), rtol=1e-12)
 
 
+def test_a_step_shows_its_latent_and_what_the_model_takes_it_for():
+    walk = {"steps": 4, "sampler": "Heun"}
+    for step in (0, 2, 4, 9):
+        now, at = SamplingFigure(step=step, **walk).stages(), min(step, 4)
+        assert now["step"] == at and now["times"][at] == 1 - at / 4
+        latent = torch.tensor(now["latents"][at]).reshape(1, 8, 4, 4)
+        with torch.no_grad():
+            expected = decoder().from_latents(latent)[0, 0]
+        np.testing.assert_allclose(now["painted"], expected, rtol=0, atol=1e-9)
+        np.testing.assert_array_equal(now["taken"].ravel(), now["seen"][at])
+    np.testing.assert_allclose(now["taken"], now["painted"], rtol=0, atol=1e-9)
+    assert np.abs(painted(step=0) - painted(step=20)).mean() > 0.1
+
+
+def test_one_step_is_one():
+    said = SamplingFigure(steps=1).summary()
+    assert ": 1 Euler step, 1 time at which the model is asked. After step 1, at t = 0.00" in said
+
+
 def test_watching_leaves_the_model_as_it_was():
     before = painted()
     painted(overrule="mute a branch", muted="MLP of all blocks")
@@ -63,6 +83,35 @@ def test_watching_leaves_the_model_as_it_was():
 
 def compare(figure, traits):
     shows(figure, SamplingFigure(**traits), ("sizes", "painted"), atol=1e-4)
+
+
+@pytest.mark.needs_chromium
+def test_a_step_is_chosen_on_the_axis_and_in_every_row(open_page):
+    """The slider ends at the last step, and stands under the middle of the column it chooses."""
+    (figure,) = live_figures(open_page("14-sampling"))
+    axis, rows = control(figure, "step, from noise"), figure.locator("canvas.dit-pick")
+    thumb = 16
+    for steps in (20, 5):
+        control(figure, "steps$").fill(str(steps))
+        expect(axis).to_have_attribute("max", str(steps))
+        expect(axis).to_have_value(str(steps))
+        track = axis.bounding_box()
+        for row in rows.all():
+            box = row.bounding_box()
+            column = box["width"] / (steps + 1)
+            assert abs(track["x"] + thumb / 2 - box["x"] - column / 2) < 1
+            assert abs(track["width"] - thumb - steps * column) < 2
+    for step, row in ((1, 0), (3, 1), (0, 2)):
+        box = rows.nth(row).bounding_box()
+        rows.nth(row).click(position={"x": (step + 0.5) * box["width"] / 6, "y": 5})
+        expect(axis).to_have_value(str(step))
+        compare(figure, {"steps": 5, "step": step})
+    axis.press("End")
+    control(figure, "steps$").fill("1")  # a step beyond the last is the last
+    expect(axis).to_have_value("1")
+    compare(figure, {"steps": 1, "step": 5})
+    axis.press("ArrowLeft")
+    compare(figure, {"steps": 1, "step": 0})
 
 
 @pytest.mark.needs_chromium

@@ -4,12 +4,18 @@ import { freshId, h, reveal, say } from "./dom.mjs";
 /** @import { Part, When } from "./dom.mjs" */
 
 // A range input whose value stands beside its label and can be typed as well.  `symbol` is the
-// letter of the equations, `role` its colour: shift, scale, gate, condition or data.
+// letter of the equations, `role` its colour: shift, scale, gate, condition or data.  `most` is the
+// largest value in this state, if not always the same; `axis` says that the slider lies under as
+// many equal columns as it has values, and stands under the middle of one.
 /**
- * @type {(options: { label: string, symbol?: string, role?: string, step?: number, when?: When })
- *   => Part}
+ * @type {(options: {
+ *   label: string, symbol?: string, role?: string, step?: number, most?: (state: any) => number,
+ *   axis?: boolean, when?: When,
+ * }) => Part}
  */
-export function slider({ label, symbol = "", role = "data", step = 1, when = () => true }) {
+export function slider(
+  { label, symbol = "", role = "data", step = 1, most, axis = false, when = () => true },
+) {
   return ({ name, domain: { min, max }, write }) => {
     const id = freshId(name);
     const range = h("input", { type: "range", id, min, max, step });
@@ -24,7 +30,7 @@ export function slider({ label, symbol = "", role = "data", step = 1, when = () 
     const take = ({ target }) => {
       const value = Number(target.value.replace(",", ".").replace("−", "-"));
       if (target.value.trim() === "" || !Number.isFinite(value)) return;
-      const steps = Math.round((Math.min(max, Math.max(min, value)) - min) / step);
+      const steps = Math.round((Math.min(end, Math.max(min, value)) - min) / step);
       write({ [name]: Number((min + steps * step).toFixed(6)) });
     };
     range.addEventListener("input", take);
@@ -34,13 +40,21 @@ export function slider({ label, symbol = "", role = "data", step = 1, when = () 
     if (symbol) caption.append(" ", h("i", {}, symbol));
     // each stands in a box of its own, so that its new value is laid out there and nowhere else
     const alone = (input) => h("span", { class: "dit-alone" }, input);
-    const element = h("div", { class: "dit-control" }, caption, alone(box), alone(range));
+    const classes = axis ? "dit-control dit-axis" : "dit-control";
+    const element = h("div", { class: classes }, caption, alone(box), alone(range));
     let last;
+    let end;
     const draw = (state) => {
       reveal(element, when(state));
-      if (state[name] === last) return; // to set a thumb lays it out, also where it stands
-      range.value = last = state[name];
-      if (box.ownerDocument.activeElement !== box) box.value = state[name];
+      const now = most ? most(state) : max;
+      if (now !== end) {
+        range.max = end = now;
+        if (axis) element.style.setProperty("--dit-columns", String((end - min) / step + 1));
+      }
+      const value = Math.min(end, state[name]);
+      if (value === last) return; // to set a thumb lays it out, also where it stands
+      range.value = last = value;
+      if (box.ownerDocument.activeElement !== box) box.value = value;
     };
     box.addEventListener("blur", () => box.value = range.value);
     return { element, draw, anchor: range };

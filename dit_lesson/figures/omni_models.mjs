@@ -188,7 +188,6 @@ const strip = (pictures) =>
     )
   );
 
-const columns = (count) => "minmax(0, 1fr) ".repeat(count);
 // Whether what is there came one by one, so that a walk by hand can go on from it
 const oneByOne = ({ order, steps }) => order === "by hand" || steps === PLACES;
 const byItself = ({ order }) => order !== "by hand";
@@ -207,13 +206,15 @@ const change = (i, title) =>
 export default ui.figure({
   stages,
   layout: {
-    narrow: `"m_there m_expected m_changed" auto "n_there n_expected n_changed" auto
-      "says says says" auto
-      "place show back" auto "legend legend legend" auto / ${columns(3)}`,
-    wide: `"m_there m_expected m_changed n_there n_expected n_changed" auto
-      "says says says says place place" auto "says says says says show back" auto
-      "says says says says legend legend" 1fr
-      / ${columns(6)}`,
+    narrow: `"m_changed m_there m_model m_expected" auto
+      "n_changed n_there n_model n_expected" auto "says says says says" auto
+      "place show show back" auto "legend legend legend legend" auto
+      / minmax(0, 1fr) minmax(0, 1fr) auto minmax(0, 1fr)`,
+    wide: `"m_changed m_there m_model m_expected says says" auto
+      "n_changed n_there n_model n_expected place place" auto
+      "n_changed n_there n_model n_expected show back" auto
+      "n_changed n_there n_model n_expected legend legend" auto
+      / minmax(0, 1fr) minmax(0, 1fr) auto minmax(0, 1fr) minmax(0, 1.4fr) minmax(0, 1.4fr)`,
   },
   parts: {
     m_there: ui.digit({
@@ -224,9 +225,11 @@ export default ui.figure({
         cover(prepared, now, state.codes, palette),
       pick: (y, x) => ({ place: SIDE * Math.floor(SIDE * y) + Math.floor(SIDE * x) }),
     }),
+    m_model: ui.node({ text: "DiT", round: false }),
     m_expected: picture(1, "expected"),
     m_changed: change(0, "last step"),
     n_there: picture(2, "noise: there"),
+    n_model: ui.node({ text: "DiT", round: false }),
     n_expected: picture(3, "expected"),
     n_changed: change(1, "last step"),
     says: ui.digit({
@@ -261,8 +264,16 @@ export default ui.figure({
       high: String(MOST),
     }),
   },
+  wires: [
+    ...["m", "n"].flatMap((way) => [
+      [`${way}_changed`, `${way}_there`],
+      [`${way}_there`, `${way}_model`, { role: "stream", bare: true }],
+      [`${way}_model`, `${way}_expected`, { role: "stream" }],
+    ]),
+    ["m_expected", "says", { role: "condition", only: "wide" }],
+  ],
   controls: {
-    at: ui.slider({ label: "step shown", when: byItself }),
+    at: ui.slider({ label: "step shown", most: ({ steps }) => steps, when: byItself }),
     steps: ui.menu({ label: "steps", when: byItself }),
     order: ui.menu({ label: "order" }),
     digit: ui.menu({ label: "digit" }),
@@ -299,8 +310,10 @@ export default ui.figure({
     const [steps] = walked(state);
     const hidden = hiddenOf({ tokens }, state.codes);
     const moved = mean(changed[1].map((row) => mean(row)));
+    const there = PLACES - hidden;
     return `A ${state.digit}, step ${step} of ${steps}. Masks, ${state.order}: ` +
-      `${PLACES - hidden} tokens are there and stay, ${hidden} are hidden. Noise: the last step ` +
+      `${there} ${there === 1 ? "token is there and stays" : "tokens are there and stay"}, ` +
+      `${hidden} ${hidden === 1 ? "is" : "are"} hidden. Noise: the last step ` +
       `has moved the 16 tokens by ${ui.format(moved)} on average.`;
   },
   table: (_, { changed = [[], []] }) => ({

@@ -139,9 +139,11 @@ class OmniModelsFigure(Figure):
         """Where both walks are."""
         now, steps = self.stages(), self.walked()[0]
         hidden = int((now["tokens"] == CODES).sum())
+        there = PLACES - hidden
         return (
-            f"A {self.digit}, step {now['step']} of {steps}. Masks, {self.order}: "
-            f"{PLACES - hidden} tokens are there and stay, {hidden} are hidden. Noise: the last "
+            f"A {self.digit}, step {now['step']} of {steps}. Masks, {self.order}: {there} "
+            f"{'token is there and stays' if there == 1 else 'tokens are there and stay'}, "
+            f"{hidden} {'is' if hidden == 1 else 'are'} hidden. Noise: the last "
             f"step has moved the 16 tokens by {now['changed'][1].mean():.2f} on average."
         )
 

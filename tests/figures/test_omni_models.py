@@ -197,6 +197,8 @@ def test_the_sentence_counts_what_is_there():
     said = OmniModelsFigure(digit=7, at=3, steps=4, order="random").summary()
     assert said.startswith("A 7, step 3 of 4. Masks, random: 12 tokens are there and stay, 4")
     assert "has moved the 16 tokens by 0.00 on average" in OmniModelsFigure(at=0).summary()
+    assert ": 1 token is there and stays, 15 are hidden" in OmniModelsFigure(at=1).summary()
+    assert ": 15 tokens are there and stay, 1 is hidden" in OmniModelsFigure(at=15).summary()
 
 
 # On the built page
@@ -227,6 +229,12 @@ def test_the_page_shows_what_python_computes(open_page):
     figure.get_by_label("digit", exact=True).select_option("3")
     figure.get_by_label("chance", exact=True).select_option("2")
     compare(figure, {"digit": 3, "seed": 2})
+    figure.get_by_label("steps", exact=True).select_option("4")
+    step = figure.get_by_role("slider", name="step shown")
+    expect(step).to_have_attribute("max", "4")  # a walk ends with its last step
+    expect(step).to_have_value("4")
+    step.press("ArrowLeft")
+    compare(figure, {"digit": 3, "seed": 2, "steps": 4, "at": 3})
 
 
 @pytest.mark.needs_chromium
@@ -262,11 +270,11 @@ def test_tokens_are_drawn_and_taken_back_by_hand(open_page):
     said = figure.get_by_role("status").last
     figure.get_by_role("button", name="before the first step").click()
     expect(said).to_contain_text("step 0 of 16")
-    for count in (1, 2):
+    for there in ("1 token is there and stays", "2 tokens are there and stay"):
         figure.get_by_role("button", name="draw this token").click()
-        expect(said).to_contain_text(f"by hand: {count} tokens are there")
+        expect(said).to_contain_text(f"by hand: {there}")
     figure.get_by_role("button", name="take it back").click()
-    expect(said).to_contain_text("by hand: 1 tokens are there")
+    expect(said).to_contain_text("by hand: 1 token is there")
     token = figure.get_by_role("slider", name="token", exact=True)
     there = figure.locator("canvas").first
     box = there.bounding_box()

@@ -8,7 +8,11 @@ import * as ui from "./ui.mjs";
 const [ROWS, COLUMNS, CHANNELS, PICTURE, TELLING] = [4, 8, 8, 32, 4];
 const [TOKENS, SIDE] = [ROWS * COLUMNS, COLUMNS / 2];
 const LATENT = CHANNELS * TOKENS;
-const WAYS = ["pooled", "cross-attention", "two streams"];
+const WAYS = {
+  "pooled": "one vector for all",
+  "cross-attention": "looked up",
+  "two streams": "one attention",
+};
 
 const wordsOf = (state) => [
   state.slant_left,
@@ -79,14 +83,72 @@ const line = (span, ...names) =>
 
 const halves = (prepared, _, { palette }) => ui.grid(prepared, [1, 2], palette.data, 2);
 
+// How five words, in a row above, reach the tokens, one for each column of the canvas below
+const [WORDS_AT, TOKENS_AT] = [[5, 34], [COLUMNS, 24]].map(([count, apart]) =>
+  Array.from({ length: count }, (_, i) => 100 + apart * (i - (count - 1) / 2))
+);
+const stroke = (d, role = "condition") => ui.svg("path", { d, class: `dit-wire dit-wire-${role}` });
+function head(x, y, turn, role = "condition") {
+  const transform = `translate(${x} ${y}) rotate(${turn})`;
+  return ui.svg("path", {
+    d: "M 1 0 L -7 -4 V 4 Z",
+    transform,
+    class: `dit-head dit-wire-${role}`,
+  });
+}
+const box = (x, y, width, height, role) =>
+  ui.svg("rect", { x: x - width / 2, y, width, height, class: `dit-head dit-wire-${role}` });
+const stream = (y, role) => [stroke(`M 2 ${y} H 194`, role), head(200, y, 0, role)];
+const mesh = () =>
+  stroke(WORDS_AT.flatMap((x) => TOKENS_AT.map((to) => `M ${x} 9 L ${to} 46`)).join(" "));
+const read = () => TOKENS_AT.map((x) => head(x, 46, 90));
+const LINES = {
+  "pooled": () => [
+    stroke(WORDS_AT.map((x) => `M ${x} 9 L 100 24`).join(" ")),
+    ui.svg("circle", { cx: 100, cy: 24, r: 4, class: "dit-head dit-wire-condition" }),
+    stroke("M 100 24 V 36 M 2 44 H 198 V 62 H 2 Z"),
+    head(100, 43, 90),
+  ],
+  "cross-attention": () => [mesh(), ...read()],
+  "two streams": () => [
+    ...stream(5, "condition"),
+    ...stream(54, "data"),
+    mesh(),
+    ...read(),
+    ...WORDS_AT.map((x) => head(x, 10, -90)),
+  ],
+};
+const drawing = (way) => () => {
+  const title = ui.h("div", { class: "dit-title" }, `${way}: ${WAYS[way]}`);
+  const picture = ui.svg(
+    "svg",
+    { "viewBox": "0 0 200 63", "class": "dit-way", "aria-hidden": "true" },
+    ...LINES[way](),
+    ...WORDS_AT.map((x) => box(x, 1, 26, 8, "condition")),
+    ...TOKENS_AT.map((x) => box(x, 48, 12, 12, "data")),
+  );
+  const element = ui.h("div", {}, title, picture);
+  element.style.alignSelf = "end";
+  return { element, draw() {} };
+};
+
+const drawings = Object.fromEntries(
+  Object.keys(WAYS).map((way, i) => [`drawing_${i}`, drawing(way)]),
+);
+// The canvas of the model whose maps are shown is framed; a click chooses another
 const canvases = Object.fromEntries(
-  WAYS.map((way, i) => [
+  Object.keys(WAYS).map((way, i) => [
     `canvas_${i}`,
     ui.digit({
-      title: way,
       shape: "double",
       values: ({ canvases }) => canvases?.[i],
-      decorate: halves,
+      marks: (state) => [state.way],
+      decorate(prepared, rows, context) {
+        halves(prepared, rows, context);
+        const { state, palette } = context;
+        if (state.way === way) ui.frame(prepared, [1, 1], [0, 0], palette.condition, 3);
+      },
+      pick: () => ({ way }),
     }),
   ]),
 );
@@ -113,10 +175,12 @@ export default ui.figure({
   stages,
   layout: {
     narrow: `${line(3, "slant_left", "name_left")} ${line(3, "slant_right", "name_right")}
+      ${line(2, "drawing_0", "drawing_1", "drawing_2")}
       ${line(2, "canvas_0", "canvas_1", "canvas_2")} ${line(3, "way", "t")}
       ${line(3, "map_slant_left", "map_name_left")} ${line(3, "map_slant_right", "map_name_right")}
       / ${"minmax(0, 1fr) ".repeat(6)}`,
     wide: `${line(3, "slant_left", "name_left", "slant_right", "name_right")}
+      ${line(4, "drawing_0", "drawing_1", "drawing_2")}
       ${line(4, "canvas_0", "canvas_1", "canvas_2")} ${line(3, "way", "t", "legend", "legend")}
       ${line(3, "map_slant_left", "map_name_left", "map_slant_right", "map_name_right")}
       / ${"minmax(0, 1fr) ".repeat(12)}`,
@@ -126,12 +190,14 @@ export default ui.figure({
     name_left: word("its name"),
     slant_right: word("right digit"),
     name_right: word("its name"),
+    ...drawings,
     ...canvases,
     way: ui.menu({ label: "maps of the model" }),
     t: ui.menu({ label: "time t" }),
     legend: ui.legend({ kind: "share", label: "moved by", low: "0", high: "1" }),
     ...maps,
   },
+  wires: Object.keys(WAYS).map((_, i) => [`drawing_${i}`, `canvas_${i}`]),
   opening: "One caption, three models. A map shows where the answer moves when its word is " +
     "exchanged: with two streams a word moves its own half.",
   presets: [
@@ -167,7 +233,8 @@ export default ui.figure({
     return `${captionOf(state)}. ${state.way}, t = ${state.t}: exchanging “${state.name_left}” ` +
       `moves the left half by ${left} and the right half by ${right}.`;
   },
-  note: "All canvases start from the same noise. The maps are stored in steps of a tenth.",
+  note: "All canvases start from the same noise; a click chooses the one whose maps are shown. " +
+    "The maps are stored in steps of a tenth.",
   table: (state, { sides = [] }) => ({
     caption: "How far the answer moves when a word is exchanged",
     columns: ["word", "left half", "right half"],

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from playwright.sync_api import expect
 
 from dit_lesson.checkpoints import load_model
 from dit_lesson.experiments import words as w
@@ -53,4 +54,15 @@ def test_the_page_shows_what_python_computes(open_page):
     ):
         figure.get_by_role("button", name=button).click()
         expected = WordsFigure(**traits).stages()["sides"]
+        np.testing.assert_allclose(list(table_rows(figure).values()), expected, atol=1e-3)
+
+
+@pytest.mark.needs_chromium
+def test_a_click_on_a_canvas_shows_the_maps_of_its_model(open_page):
+    figure = live_figures(open_page("18-words"))[0]
+    menu = figure.get_by_label("maps of the model")
+    for i, way in enumerate(w.SHOWN):
+        figure.locator("canvas").nth(i).click()
+        expect(menu).to_have_value(f'"{way}"')
+        expected = WordsFigure(way=way).stages()["sides"]
         np.testing.assert_allclose(list(table_rows(figure).values()), expected, atol=1e-3)

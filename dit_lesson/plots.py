@@ -136,17 +136,26 @@ def token_stages(
 def position_table(
     table: np.ndarray, similarity: np.ndarray, token: int
 ) -> matplotlib.figure.Figure:
-    """Draw position embeddings (N, D) beside one token's similarity to all, on their grid."""
-    figure, (left, right) = drawing(1, 2, figsize=(WIDTH, 2.9))
+    """Draw position embeddings (N, D) and what one of them makes: its similarity to all, a map."""
+    figure, (left, right) = drawing(1, 2, figsize=(WIDTH, 2.7), gridspec_kw={"wspace": 0.12})
     rows, columns = similarity.shape
-    left.imshow(similarity, cmap=SIGNED, vmin=-1, vmax=1)
+    matrix(left, table, 1, "position embeddings")
+    left.set(xlabel=f"features D = {table.shape[1]}", ylabel=f"tokens N = {rows * columns}")
+    right.imshow(similarity, cmap=SIGNED, vmin=-1, vmax=1)
+    right.set(title="similarity to the framed row", xlabel="column", ylabel="row")
+    right.yaxis.tick_right()
+    right.yaxis.set_label_position("right")
+    right.spines[:].set_visible(True)
     row, column = divmod(token, columns)
-    left.add_patch(plt.Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, linewidth=2))
-    left.set(title="similarity to the framed token", xlabel="column", ylabel="row")
-    left.spines[:].set_visible(True)
-    matrix(right, table, 1, "position embeddings")
-    frame_row(right, token, table.shape[1])
-    right.set(xlabel=f"features D = {table.shape[1]}", ylabel=f"tokens N = {rows * columns}")
+    blue = COLOURS["shift"]
+    for place, corner, wide in (
+        (left, (-0.5, token - 0.5), table.shape[1]),
+        (right, (column - 0.5, row - 0.5), 1),
+    ):
+        place.add_patch(plt.Rectangle(corner, wide, 1, fill=False, edgecolor=blue, linewidth=2))
+    arrow = {"arrowstyle": "-|>", "color": blue, "shrinkA": 0, "shrinkB": 0}
+    start = (table.shape[1] - 0.5, token)
+    right.annotate("", (-0.5, row), start, textcoords=left.transData, arrowprops=arrow)
     return figure
 
 

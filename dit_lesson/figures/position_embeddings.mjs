@@ -46,10 +46,10 @@ const placeOf = (token, { columns }) => ({
   column: token % columns,
 });
 const halves = {
-  "column first": "left half: the column; right half: the row",
-  "row first": "left half: the row; right half: the column",
-  "1-D": "left half: sines; right half: cosines, all of the token's number",
-  bug: "left half: the column; right half: the row, but of another token",
+  "column first": "column, then row",
+  "row first": "row, then column",
+  "1-D": "sines, then cosines, of the number",
+  bug: "column, then row, of another token",
 };
 const half = (prepared, { kind }, palette) => {
   if (kind !== "1-D") ui.grid(prepared, [1, 2], palette.text);
@@ -69,14 +69,15 @@ const column = (state) => Math.min(state.column, state.columns - 1);
 export default ui.figure({
   stages,
   layout: {
-    narrow: `"map map" auto "across down" auto "table table" auto "legend legend" auto
-      / minmax(0, 1fr) minmax(0, 1fr)`,
-    wide: `"map across table" auto "map down table" auto "legend . strip" auto
-      / 1fr 11rem 1fr`,
+    narrow: `"table table table" auto "strip strip product" auto "map map map" auto
+      "across down down" auto "legend legend legend" auto
+      / minmax(0, 2fr) minmax(0, 1fr) 4.5rem`,
+    wide: `"table product map map" auto "strip . across down" auto "strip . legend legend" auto
+      / minmax(0, 2fr) auto minmax(0, 1fr) minmax(0, 1fr)`,
   },
   parts: {
     map: ui.map({
-      title: "similarity to the chosen token, on the grid",
+      title: "similarity to the chosen token",
       shape: "tall",
       limit: 1,
       values: (now) => now.map,
@@ -101,7 +102,7 @@ export default ui.figure({
       (state) => state.row,
     ),
     table: ui.map({
-      title: "the table: a row for each token, D features",
+      title: "the table: a row for each token",
       shape: "tall",
       limit: 1,
       values: (now) => now.table,
@@ -118,11 +119,23 @@ export default ui.figure({
       limit: 1,
       values: (now) => [now.table[now.token]],
       marks: ({ kind }) => [kind],
-      decorate: (prepared, _, { state, palette }) => half(prepared, state, palette),
+      decorate(prepared, _, { state, palette }) {
+        half(prepared, state, palette);
+        ui.frame(prepared, [1, 1], [0, 0], palette.shift, 2);
+      },
       note: ({ kind }) => halves[kind],
     }),
+    product: ui.node({ text: "dot\nproduct", round: false }),
     legend: ui.legend({ low: "−1", high: "1" }),
   },
+  wires: [
+    ["table", "strip", { role: "shift" }],
+    ["strip", "product", { role: "shift" }],
+    ["table", "product"],
+    ["product", "map"],
+    ["map", "across"],
+    ["map", "down"],
+  ],
   controls: {
     kind: ui.menu({
       label: "embedding",
@@ -141,8 +154,8 @@ export default ui.figure({
     log_period: ui.slider({ label: "log₁₀ period", step: 0.1 }),
   },
   folded: ["row", "column", "columns", "hidden_size"],
-  opening: "How similar the embedding of every place is to that of the framed one. " +
-    "Click another place on the map, or a row of the table.",
+  opening: "The framed token is a row of the table. Its dot products with all rows make the map. " +
+    "Click another place or row.",
   presets: [
     [
       "DiT's period",

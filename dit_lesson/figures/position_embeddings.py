@@ -23,9 +23,9 @@ class PositionsFigure(Figure):
     """
 
     caption: ClassVar[str] = (
-        "Left: how similar the position embedding of every cell of a grid is to that of the "
-        "chosen cell (framed), with cuts along its row and its column. Right: the table of all "
-        "embeddings, a row for each token, the chosen one framed. The background colour is zero."
+        "The table of all embeddings, a row for each token, the chosen one framed. The dot "
+        "products of its row with all rows make the map: how similar the embedding of every cell "
+        "of a grid is to that of the chosen cell (framed). The background colour is zero."
     )
 
     kind = traitlets.Enum(["column first", "row first", "1-D", "bug"], "column first")
@@ -87,5 +87,5 @@ class PositionsFigure(Figure):
         )
 
     def picture(self) -> matplotlib.figure.Figure:
-        """The similarity map beside the table."""
+        """The table, and the map that the chosen row makes."""
         return plots.position_table(self.table(), self.similarity(), self.token())

@@ -403,33 +403,6 @@ def by_steps(
     return figure
 
 
-def ledger(costs: dict[str, dict[str, float]], chosen: str, unit: str) -> matplotlib.figure.Figure:
-    """Draw costs by design and part: the parts of one design, and all designs as stacked bars."""
-    figure, (left, right) = drawing(1, 2, figsize=(WIDTH, 3))
-    # what every design has is grey, what serves the condition has a colour
-    colours = {"modulation": COLOURS["scale"], "MLP": "#c3c7cd", "attention scores": "black"}
-    for part in ("time embedding", "label embedding"):
-        colours[part] = COLOURS["condition"]
-    for part in ("cross-attention projections", "cross-attention scores"):
-        colours[part] = COLOURS["condition"]
-    parts = {part: value for part, value in costs[chosen].items() if value}
-    shades = [colours.get(part, COLOURS["data"]) for part in parts]
-    bars = left.barh(list(parts), list(parts.values()), color=shades)
-    whole = sum(parts.values())
-    left.bar_label(bars, [f"{value / whole:.1%}" for value in parts.values()], padding=3)
-    left.set(title=chosen, xlabel=unit, xlim=(0, 1.18 * max(parts.values())))
-    for design, by_part in costs.items():
-        start = 0.0
-        for part, value in by_part.items():
-            shade = colours.get(part, COLOURS["data"])
-            right.barh(design, value, left=start, color=shade, edgecolor="white", linewidth=0.5)
-            start += value
-    right.set(title="the four designs", xlabel=unit)
-    for axes in (left, right):
-        axes.invert_yaxis()
-    return figure
-
-
 def runs(values: dict[str, dict[str, Sequence[float]]], ylabel: str) -> matplotlib.figure.Figure:
     """Draw one mark for each run: panels on one scale, in each a column for every name.
 

@@ -30,14 +30,15 @@ pytestmark = pytest.mark.needs_chromium
 each_chapter = pytest.mark.parametrize("chapter", WITH_FIGURES)
 
 # All pictures of a figure, but those that only tell more
-PICTURES = ":is(canvas, .dit-valve, .dit-rows):not(.dit-more *)"
+PICTURES = ":is(canvas, .dit-valve, .dit-rows, .dit-cost):not(.dit-more *)"
 LOOKS = f"""(root) => [...root.querySelectorAll("{PICTURES}")].map((picture) =>
   picture.checkVisibility() && (picture.toDataURL?.() ?? picture.outerHTML))"""
 # How many pixels of a control and of the pictures that it changes are out of sight at the best
 # place to which the reader can scroll: under the page's header, above the controls that stay at
 # the edge of the screen.
 HIDDEN = f"""([root, control, changed]) => {{
-  const pictures = [...root.querySelectorAll("{PICTURES}")].filter((_, i) => changed[i]);
+  const pictures = [...root.querySelectorAll("{PICTURES}")]
+    .filter((picture, i) => changed[i] && picture.checkVisibility());
   const beside = root.querySelector(".dit-controls");
   const header = document.querySelector(".bd-header-article");
   const hidden = () => {{

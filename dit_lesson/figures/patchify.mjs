@@ -187,6 +187,7 @@ export default ui.figure({
     size: ui.menu({ label: "cost of", text: (size) => `DiT-${size}` }),
   },
   folded: ["digit", "size"],
+  dense: true,
   opening: "256 numbers, cut into patches, laid out as tokens, and read back. " +
     "Click a number in panel 1 or 2 to follow it through.",
   presets: [

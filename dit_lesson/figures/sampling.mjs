@@ -273,6 +273,7 @@ export default ui.figure({
     held: ui.slider({ label: "told", symbol: "t", step: 0.05, when: only("hold t") }),
   },
   folded: ["seed", "sampler"],
+  dense: true,
   opening:
     "Twenty steps from noise to a 5, computed in this page. Drag the step back to the noise.",
   presets: [

@@ -61,12 +61,13 @@ export function slider(
   };
 }
 
-// A menu of what Python allows; `text` says what an option is called in this state.
+// A menu of what Python allows; `text` says what an option is called in this state; where controls
+// stand close, a `wide` one takes two places.
 /**
  * @type {(options: { label: string, role?: string, text?: (value: any, state: any) => string,
- *   when?: When }) => Part}
+ *   wide?: boolean, when?: When }) => Part}
  */
-export function menu({ label, role = "data", text = String, when = () => true }) {
+export function menu({ label, role = "data", text = String, wide = false, when = () => true }) {
   return ({ name, domain, write }) => {
     const id = freshId(name);
     const { options, min, max } = domain;
@@ -76,7 +77,7 @@ export function menu({ label, role = "data", text = String, when = () => true })
     select.addEventListener("change", () => write({ [name]: JSON.parse(select.value) }));
     const element = h(
       "div",
-      { class: "dit-control" },
+      { class: wide ? "dit-control dit-span" : "dit-control" },
       h("label", { for: id, class: `dit-${role}` }, label),
       select,
     );

@@ -10,13 +10,15 @@ import { wiring } from "./wires.mjs";
 // stage that needs an asset is undefined until it is there).  `reads`: the choices that `stages`
 // looks at, if not all.
 // `parts`: the parts on the stage by name, which is their area in `layout` (CSS grid templates,
-// `wide` and `narrow`; `areas` names other ones) and, for a control, the choice that it sets;
+// `wide` and `narrow`; `areas` names other ones; `gap` is that of the wide one, if not the usual)
+// and, for a control, the choice that it sets;
 // `wires` joins parts.
 // `controls`: the controls beside the stage.
 // `takes`: what a kernel may hand to the figure besides the choices; no control sets it.
 // `presets`: [text, changes, sentence], told in order; what a preset does not change and another
 // does is as at first. "reset" follows, with `opening`.
 // `folded`: the controls, by name, that are seldom used: they stand behind a line that opens.
+// `dense`: the controls stand close on a phone, for they are many.
 // `live({ files, write, show })`: for what takes time, such as a training run. It is called when all
 // files are there (the assets' bytes, and `worker`, the program of the worker), and returns
 // `follow(state)`, told before each drawing, and `stop()`. What it shows stands in `now` beside the
@@ -30,7 +32,8 @@ import { wiring } from "./wires.mjs";
  * @typedef {{
  *   stages: (state: any) => any, reads?: string[], takes?: string[], layout: any,
  *   parts: Record<string, Part>, controls?: Record<string, Part>, wires?: any[][],
- *   opening?: string, presets?: any[][], folded?: string[], note?: string,
+ *   opening?: string, presets?: any[][], folded?: string[], dense?: boolean,
+ *   note?: string,
  *   live?: (host: Host) => { follow: (state: any) => void, stop: () => void },
  *   sentence: (state: any, now: any) => string, table?: (state: any, now: any) => any,
  * }} Description
@@ -41,8 +44,9 @@ export function figure(description) {
 }
 
 // Puts the parts into their areas of the layouts, and the wires between them
-function setStage({ areas = {}, ...templates }, wires, parts) {
+function setStage({ areas = {}, gap, ...templates }, wires, parts) {
   const stage = h("div", { class: "dit-stage" });
+  if (gap) stage.style.setProperty("--dit-gap", gap);
   for (const [kind, template] of Object.entries(templates)) {
     stage.style.setProperty(`--dit-${kind}`, template);
   }
@@ -60,15 +64,14 @@ function setStage({ areas = {}, ...templates }, wires, parts) {
 }
 
 // The controls beside the stage, those that are folded behind a line that opens
-function setControls(parts, folded) {
+function setControls(parts, folded, dense) {
   const elements = (names) => names.map((name) => parts[name].element);
   const box = elements(Object.keys(parts).filter((name) => !folded.includes(name)));
   if (folded.length) {
     const more = h("div", { class: "dit-group" }, ...elements(folded));
     box.push(h("details", { class: "dit-fold" }, h("summary", {}, "more controls"), more));
   }
-  const classes = box.length > 6 ? "dit-controls dit-many" : "dit-controls";
-  return h("div", { class: classes }, ...box);
+  return h("div", { class: dense ? "dit-controls dit-dense" : "dit-controls" }, ...box);
 }
 
 // A notebook has commands on plain keys (arrows fold headings, "dd" deletes a cell), and a page
@@ -101,7 +104,8 @@ function watchTheme(repaint) {
 }
 
 function mount(description, model, el) {
-  const { stages, reads, takes = [], presets = [], opening = "", folded = [], note } = description;
+  const { stages, reads, takes = [], presets = [], opening = "", note } = description;
+  const { folded = [], dense = false } = description;
   const given = model.get("given");
   const names = Object.keys(given.start);
   const followed = [...names, ...takes];
@@ -154,7 +158,7 @@ function mount(description, model, el) {
   const beside = build(description.controls);
   const every = [...Object.values(onStage), ...Object.values(beside)];
   const { stage, lines } = setStage(description.layout, description.wires ?? [], onStage);
-  const controls = setControls(beside, folded);
+  const controls = setControls(beside, folded, dense);
   const tale = story(presets, opening, { start: given.start, read, write });
   el.classList.add("dit-live");
   el.append(

@@ -26,6 +26,16 @@ export function node({ text, role = "text", round = true, wide = false, when = (
   };
 }
 
+// The dot on a line where another one leaves it
+/** @type {(options?: { when?: When }) => Part} */
+export function tap({ when = () => true } = {}) {
+  return () => {
+    const dot = h("span", { class: "dit-tap" });
+    const element = h("div", { class: "dit-joint" }, dot);
+    return { element, anchor: dot, draw: (state) => reveal(element, when(state)) };
+  };
+}
+
 // A valve on its pipe: two triangles that stand point to point, open as far as |share|; below
 // zero it turns the sign of what flows.
 /** @type {(options: { share: (state: any) => number }) => Part} */

@@ -57,7 +57,13 @@ def test_no_round_raises_the_error_and_the_first_ones_lower_it():
     errors = [error(vectors, fit_codes(vectors, 8, generator(), n)) for n in range(1, 21)]
     assert all(later <= earlier + 1e-12 for earlier, later in zip(errors, errors[1:], strict=False))
     assert errors[0] > errors[1] > errors[2] > errors[3]
-    assert error(vectors, fit_codes(vectors, 8, generator())) == errors[-1]  # 20 rounds
+
+
+def test_the_codes_move_20_times():
+    vectors = draw(2000, 3).double()
+    found = fit_codes(vectors, 16, generator())
+    assert torch.equal(found, fit_codes(vectors, 16, generator(), rounds=20))
+    assert not torch.equal(found, fit_codes(vectors, 16, generator(), rounds=21))
 
 
 def test_in_the_end_every_code_is_the_mean_of_the_vectors_nearest_to_it():
@@ -182,6 +188,8 @@ def test_without_t_it_is_the_mean_over_the_hidden_tokens_alone():
     tokens, hidden = torch.tensor([[0, 1], [1, 1]]), torch.tensor([[True, True], [False, True]])
     expected = (math.log(2) + 2 * math.log(4)) / 3
     assert masked_loss(logits, tokens, hidden).item() == pytest.approx(expected)
+    one = torch.tensor([[False, False], [False, True]])
+    assert masked_loss(logits, tokens, one).item() == pytest.approx(math.log(4))
     assert masked_loss(logits, tokens, torch.zeros(2, 2).bool()).item() == 0
 
 
@@ -290,6 +298,12 @@ def test_a_token_is_the_first_code_at_which_the_sum_of_probabilities_passes_u():
     noise = torch.stack([u, torch.zeros(5)])[None, :, None]
     (tokens,) = unmask(told(logits), hidden(1, 5, count=3), 3, noise)
     assert tokens.tolist() == [[0, 1, 1, 2, 2]]
+
+
+def test_a_code_of_probability_zero_is_not_drawn_even_by_a_u_of_zero():
+    logits = torch.tensor([-torch.inf, 0.0, 0.0, 0.0])[:, None]
+    (tokens,) = unmask(told(logits), hidden(1, 1, count=3), 3, torch.zeros(1, 2, 1, 1))
+    assert tokens.tolist() == [[1]]
 
 
 def test_a_sum_of_probabilities_that_is_rounded_below_u_gives_the_last_code():
@@ -408,6 +422,15 @@ def test_what_has_probability_zero_in_p_is_no_nan():
     joint = torch.zeros(2, 2, 2)
     joint[0, 0, 1] = joint[1, 0, 0] = 0.5
     assert torch.equal(parallel(joint, [(1,), (0,), (2,)]), joint)
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_after_a_context_that_p_never_has_a_token_is_drawn_evenly(count):
+    joint = torch.zeros(2, 2, count)
+    joint[0, 1, 0] = joint[1, 0, 1] = 0.5
+    q = parallel(joint, [(0, 1), (2,)])  # a quarter each for AA, AB, BA and BB
+    assert q[0, 0].tolist() == q[1, 1].tolist() == pytest.approx([0.25 / count] * count)
+    assert q.sum().item() == pytest.approx(1)
 
 
 @given(seeds)

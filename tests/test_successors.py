@@ -1,5 +1,7 @@
 """What tells the blocks after DiT apart: who makes the vectors, who shares, what starts at 0."""
 
+from dataclasses import FrozenInstanceError
+
 import pytest
 import torch
 
@@ -48,11 +50,21 @@ def test_swiglu_is_its_equation_and_costs_what_the_mlp_costs():
     assert gated == pytest.approx(plain, rel=1e-3)
 
 
+def test_the_parts_of_2025_are_all_three_and_stay_so():
+    parts = s.PARTS_2025
+    assert isinstance(parts.norm(D), torch.nn.RMSNorm) and isinstance(parts.mlp(D), s.SwiGLU)
+    attention = parts.attention(D, HEADS)
+    assert isinstance(attention.q_norm, torch.nn.RMSNorm) and attention.angles is None
+    with pytest.raises(FrozenInstanceError):
+        parts.rms_norm = False
+
+
 def test_rms_norm_keeps_the_mean():
     x = draw(2, N, D) + 3
     norm = s.Parts(rms_norm=True).norm(D)
     torch.testing.assert_close(norm(x), x / (x.square().mean(-1, keepdim=True) + 1e-6).sqrt())
     assert norm(x).mean() > 0.5 and s.Parts().norm(D)(x).mean().abs() < 1e-6
+    assert not list(norm.parameters())  # scale and shift come from the condition
 
 
 def test_rotation_keeps_lengths_and_scores_depend_on_the_offset_only():
@@ -65,6 +77,13 @@ def test_rotation_keeps_lengths_and_scores_depend_on_the_offset_only():
     # from (0, 0) to (1, 2), and from (2, 1) to (3, 3)
     torch.testing.assert_close(scores[0, 6], scores[9, 15], atol=1e-5, rtol=0)
     assert (scores[0, 6] - scores[0, 9]).abs() > 1e-3
+
+
+def test_a_token_turns_by_its_column_and_its_row_fast_and_slowly():
+    angles = s.rope_angles(4, 8)
+    expected = torch.tensor([3.0, 0.03, 1.0, 0.01])  # of row 1, column 3
+    torch.testing.assert_close(angles[7], expected, rtol=1e-5, atol=0)
+    assert "angles" not in s.Attention(D, HEADS, side=4).state_dict()
 
 
 def test_with_qk_norm_no_logit_grows_with_the_weights():
@@ -125,6 +144,26 @@ def test_without_positions_a_block_is_blind_to_order_and_with_rope_it_is_not(kin
     if kind != "own":  # which has DiT's parts
         blocks = make(kind, wake=True, parts=EVERY_PART)
         assert not torch.allclose(run(blocks, x[:, order], c), run(blocks, x, c)[:, order])
+
+
+def test_the_blocks_are_their_equations():
+    x, c = draw(2, N, D), draw(2, D, seed=1)
+    (block,) = make("parallel", depth=1, wake=True)
+    shift, scale, gate = (vector[:, None] for vector in block.adaLN_modulation(c))
+    m = block.norm(x) * (1 + scale) + shift
+    torch.testing.assert_close(block(x, c), x + gate * (block.attn(m) + block.mlp(m)))
+
+    (block,) = make("none", depth=1, wake=True)
+    torch.nn.init.normal_(block.norm_scales)
+    assert block.norm_scales.shape == block.gates.shape == (2, D)
+    (scale1, scale2), (gate1, gate2) = block.norm_scales, block.gates
+    y = x + gate1 * block.attn(scale1 * block.norm1(x))
+    torch.testing.assert_close(block(x), y + gate2 * block.mlp(scale2 * block.norm2(y)))
+
+    (stack,) = make("shared", depth=1, wake=True)
+    vectors = stack.adaLN_modulation(c)
+    own = torch.stack(vectors, dim=1) + stack.blocks[0].scale_shift_table  # (B, 6, D)
+    torch.testing.assert_close(stack(x, c), stack.blocks[0].gated(x, own.unbind(dim=1)))
 
 
 def test_a_narrow_condition_of_full_width_is_adaln_zero():
@@ -253,6 +292,11 @@ def test_a_successor_starts_at_zero_and_its_ledger_is_whole(kind):
     ledger = measured_ledger(model.eval(), x, t, y)
     trained = [p.numel() for p in model.parameters() if p.requires_grad]
     assert sum(cost.parameters for cost in ledger.values()) == sum(trained)
+
+
+def test_the_usual_narrow_condition_has_256_numbers():
+    model = s.Successor(DIGITS_DIT, "low rank")
+    assert model.blocks[0].adaLN_narrow.out_features == 256
 
 
 # --- refusals -------------------------------------------------------------------------------

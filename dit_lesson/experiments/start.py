@@ -47,12 +47,13 @@ class GaussianVelocity(nn.Module):
 
     def forward(self, x: Tensor, t: Tensor, y: Tensor) -> Tensor:
         """The mean of the velocity, given the mixture."""
-        t = t[:, None].float() / 1000  # (B, 1)
-        centre, axes = self.get_buffer("mean")[y], self.get_buffer("axes")[y]
+        t, rows = t[:, None].float() / 1000, torch.arange(len(x))  # (B, 1), (B,)
+        centre, axes = self.get_buffer("mean")[y], self.get_buffer("axes")
         variances = self.get_buffer("variances")[y]
-        z = torch.einsum("bi,bij->bj", x.flatten(1) - (1 - t) * centre, axes)
+        # along the axes of every class, of which each row takes its own: no (B, D, D) of axes
+        z = torch.einsum("bi,kij->bkj", x.flatten(1) - (1 - t) * centre, axes)[rows, y]
         z = z * (t - (1 - t) * variances) / ((1 - t) ** 2 * variances + t**2)
-        return (torch.einsum("bj,bij->bi", z, axes) - centre).reshape(x.shape)
+        return (torch.einsum("bj,kij->bki", z, axes)[rows, y] - centre).reshape(x.shape)
 
 
 class FromGaussian(nn.Module):

@@ -3,9 +3,11 @@
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -22,24 +24,53 @@ from dit_lesson.training import Run
 SHORT = "--pixels --image-size 16 --patch-size 8 --steps 12 --every 5 --batch-size 4".split()
 
 
-@pytest.fixture
-def pictures(tmp_path):
+@pytest.fixture(scope="module")
+def album(tmp_path_factory):
     """Two classes of six pictures of several shapes and modes, one of them in colour."""
-    rng = np.random.default_rng(0)
+    rng, album = np.random.default_rng(0), tmp_path_factory.mktemp("album")
     for name, level in (("bright", 200), ("dark", 50)):
-        folder = tmp_path / "pictures" / name
-        folder.mkdir(parents=True)
+        folder = album / name
+        folder.mkdir()
         for number in range(6):
             pixels = rng.integers(level - 40, level + 40, (20 + number, 17)).astype(np.uint8)
             picture = Image.fromarray(pixels)
             if name == "dark" and number == 3:
                 picture = picture.convert("RGB")
             picture.save(folder / f"{number}.png")
-    return tmp_path / "pictures"
+    return album
+
+
+@pytest.fixture
+def pictures(album, tmp_path):
+    """A copy of the pictures, to be spoiled."""
+    return Path(shutil.copytree(album, tmp_path / "pictures"))
 
 
 def command(pictures, output, *more):
     return ["--data", str(pictures), "--output", str(output), *SHORT, *more]
+
+
+@pytest.fixture(scope="module")
+def whole(album, tmp_path_factory):
+    """The folder of a run that ended, not to be written to."""
+    output = tmp_path_factory.mktemp("whole") / "run"
+    assert main(command(album, output)) == 0
+    return output
+
+
+@pytest.fixture
+def ended(whole, tmp_path):
+    """A copy of that folder, to be damaged."""
+    return Path(shutil.copytree(whole, tmp_path / "run"))
+
+
+@pytest.fixture(scope="module")
+def whole_in_latents(album, tmp_path_factory):
+    """The same of a run in the latents of an autoencoder of its own."""
+    output = tmp_path_factory.mktemp("whole") / "run"
+    options = "--image-size 16 --steps 2 --batch-size 4 --autoencoder-steps 2".split()
+    assert main(["--data", str(album), "--output", str(output), *options]) == 0
+    return output
 
 
 # --- what it writes ---------------------------------------------------------------------------
@@ -62,11 +93,12 @@ def test_pictures_become_a_model_samples_and_a_curve(pictures, tmp_path, capfd):
         assert samples.size == (8 * 16, 2 * 16) and samples.mode == "RGB"
 
 
-def test_the_same_seed_gives_the_same_model_and_another_another(pictures, tmp_path):
-    for name, seed in (("one", "3"), ("same", "3"), ("other", "4")):
+def test_the_same_seed_gives_the_same_model_and_another_another(pictures, whole, tmp_path):
+    for name, seed in (("same", "0"), ("other", "1")):
         main(command(pictures, tmp_path / name, "--seed", seed))
     one, same, other = (
-        (tmp_path / name / "model.safetensors").read_bytes() for name in ("one", "same", "other")
+        (folder / "model.safetensors").read_bytes()
+        for folder in (whole, tmp_path / "same", tmp_path / "other")
     )
     assert one == same != other
 
@@ -88,6 +120,25 @@ def test_the_usual_patch_fits_every_side(pictures, tmp_path, options, patch_size
     options = ["--data", str(pictures), "--output", str(tmp_path / "run"), *options.split()]
     options = parser().parse_args([*options, "--batch-size", "4"])
     assert Training(options).config.patch_size == patch_size
+
+
+@pytest.mark.parametrize(
+    ("size", "shape", "learning_rate", "ema_decay"),
+    [
+        ("tiny", (64, 3, 4), 1e-2, 0.995),
+        ("small", (128, 4, 4), 3e-3, 0.995),
+        ("S", (384, 12, 6), 1e-4, 0.9999),
+    ],
+)
+def test_a_size_is_a_model_and_how_it_learns(
+    album, tmp_path, size, shape, learning_rate, ema_decay
+):
+    options = command(album, tmp_path / "run", "--size", size)
+    training = Training(parser().parse_args(options))
+    config, recipe = training.config, training.recipe
+    assert (config.hidden_size, config.depth, config.num_heads) == shape
+    assert (recipe.learning_rate, recipe.ema_decay) == (learning_rate, ema_decay)
+    assert config.embedding_init == ("paper" if size == "S" else "unit")
 
 
 @pytest.mark.parametrize("design", ["in-context", "cross-attention", "adaln"])
@@ -153,10 +204,9 @@ def do_at_step(monkeypatch, number, action):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_saves_and_says_how_to_go_on_and_the_model_is_the_same(
-    pictures, tmp_path, monkeypatch, capsys, number
+    pictures, whole, tmp_path, monkeypatch, capsys, number
 ):
     before = signal.getsignal(number)
-    main(command(pictures, tmp_path / "whole"))
     output = tmp_path / "run"
     with monkeypatch.context() as patch:
         do_at_step(patch, 7, lambda: os.kill(os.getpid(), number))
@@ -166,7 +216,17 @@ def test_ctrl_c_saves_and_says_how_to_go_on_and_the_model_is_the_same(
     assert load_state(output / "run.pt")["steps_done"] == 7
     assert main(["--resume", str(output)]) == 0
     for name in ("model.safetensors", "samples-000012.png"):
-        assert (output / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+        assert (output / name).read_bytes() == (whole / name).read_bytes(), name
+
+
+def test_ctrl_c_at_the_last_step_ends_the_run_as_if_nothing_was_asked(
+    pictures, whole, tmp_path, monkeypatch
+):
+    output = tmp_path / "run"
+    do_at_step(monkeypatch, 12, lambda: os.kill(os.getpid(), signal.SIGINT))
+    assert main(command(pictures, output)) == 0
+    name = "model.safetensors"
+    assert (output / name).read_bytes() == (whole / name).read_bytes()
 
 
 def test_ctrl_c_while_pictures_are_loaded_stops_with_a_sentence(
@@ -277,6 +337,7 @@ def test_two_processes_killed_and_resumed_learn_what_one_learns(pictures, tmp_pa
     both = subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, cwd=tmp_path)
     while not (output / "run.pt").exists():
         assert both.poll() is None, both.stderr.read().decode()
+        time.sleep(0.01)  # the two learn on the cores that a test has
     psutil.Process(both.pid).children()[-1].kill()
     assert both.communicate() and both.returncode != 0
     assert 5 <= load_state(output / "run.pt")["steps_done"] < 60
@@ -366,14 +427,12 @@ def test_resume_takes_a_run_and_nothing_else(pictures, tmp_path, capsys):
     *("", "{", "[]", "3", "{}", '{"steps": 12}'),
     *({"steps": "many"}, {"size": "huge"}, {"data": 3}, {"seed": [0]}, {"patch_size": 0}),
 ])  # fmt: skip
-def test_settings_of_a_wrong_shape_get_a_sentence(pictures, tmp_path, capsys, content):
-    output, settings = tmp_path / "run", tmp_path / "run" / "settings.json"
-    main(command(pictures, output))
+def test_settings_of_a_wrong_shape_get_a_sentence(ended, capsys, content):
+    settings = ended / "settings.json"
     if isinstance(content, dict):
         content = json.dumps(json.loads(settings.read_text()) | content)
     settings.write_text(content)
-    capsys.readouterr()
-    said = refused(["--resume", output], capsys).strip()
+    said = refused(["--resume", ended], capsys).strip()
     sentences = ("settings.json is damaged or holds no settings", "no folder 3", "patch_size is 0")
     assert "\n" not in said and any(sentence in said for sentence in sentences)
 
@@ -392,28 +451,22 @@ def foreign(content):
     lambda content: foreign([1, 2]), lambda content: foreign({"steps_done": 3}),
     lambda content: foreign({"model": {"weight": torch.ones(2)}}),
 ])  # fmt: skip
-def test_a_damaged_or_foreign_run_gets_a_true_sentence(pictures, tmp_path, capsys, damage):
-    output = tmp_path / "run"
-    main(command(pictures, output))
-    (output / "run.pt").write_bytes(damage((output / "run.pt").read_bytes()))
-    capsys.readouterr()
-    assert main(["--resume", str(output)]) == 1
+def test_a_damaged_or_foreign_run_gets_a_true_sentence(ended, capsys, damage):
+    (ended / "run.pt").write_bytes(damage((ended / "run.pt").read_bytes()))
+    assert main(["--resume", str(ended)]) == 1
     said = capsys.readouterr().err
     assert "run.pt is damaged or no state of a run" in said or "run.pt has no" in said
 
 
 @pytest.mark.parametrize("name", ["autoencoder.json", "autoencoder.safetensors"])
 @pytest.mark.parametrize("content", [None, b"", b"[]", b"{}"])
-def test_a_damaged_autoencoder_gets_a_sentence(pictures, tmp_path, capsys, name, content):
-    output = tmp_path / "run"
-    options = "--image-size 16 --steps 2 --batch-size 4 --autoencoder-steps 2".split()
-    main(["--data", str(pictures), "--output", str(output), *options])
+def test_a_damaged_autoencoder_gets_a_sentence(whole_in_latents, tmp_path, capsys, name, content):
+    output = Path(shutil.copytree(whole_in_latents, tmp_path / "run"))
     if content is None:
         (output / name).unlink()
     else:
         (output / name).write_bytes(content)
     (output / "run.pt").unlink()
-    capsys.readouterr()
     code, said = main(["--resume", str(output)]), capsys.readouterr().err
     if name == "autoencoder.json" and content is None:
         assert code == 0  # it is made again from its run
@@ -436,8 +489,7 @@ def test_resume_notices_that_the_pictures_changed(pictures, tmp_path, capsys):
     assert "was saved by a run on other data" in capsys.readouterr().err
 
 
-def test_the_settings_are_kept_as_they_were_asked_for(pictures, tmp_path):
-    main(command(pictures, tmp_path / "run"))
-    settings = json.loads((tmp_path / "run" / "settings.json").read_text())
-    assert settings["steps"] == 12 and settings["data"] == str(pictures)
+def test_the_settings_are_kept_as_they_were_asked_for(album, whole):
+    settings = json.loads((whole / "settings.json").read_text())
+    assert settings["steps"] == 12 and settings["data"] == str(album)
     assert "resume" not in settings

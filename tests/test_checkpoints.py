@@ -219,6 +219,7 @@ def make(seed=0):
 
 
 METADATA = {"model": "DiT", "arguments": json.dumps(asdict(SMALL))}
+WIDER = json.dumps(asdict(SMALL) | {"hidden_size": 64})
 
 
 @pytest.mark.parametrize("as_path", [str, Path])
@@ -244,7 +245,7 @@ def test_a_file_that_says_its_model_is_all_that_it_needs(tmp_path, as_path, dtyp
         (METADATA | {"arguments": "[3]"}, "build_model: arguments do not fit DiT"),
         (METADATA | {"arguments": '{"colour": 3}'}, "build_model: arguments do not fit DiT"),
         (METADATA | {"arguments": '{"depth": 0}'}, "DiTConfig: depth is 0"),
-        (METADATA | {"arguments": "{}"}, "load_model: pos_embed has shape .* in dit.safetensors"),
+        (METADATA | {"arguments": WIDER}, "load_model: pos_embed has shape .* in dit.safetensors"),
         ({"model": "ViT", "arguments": "{}"}, "load_model: dit.safetensors has no cls_token"),
     ],
 )

@@ -71,190 +71,252 @@ const words = (state, settings, without = {}) =>
     .map(([key, word]) => word(settings[key], state))
     .join(", ");
 
-function live({ files, write, show }) {
-  const { tell: send, onPage, stop } = ui.startWork(new TextDecoder().decode(files.worker), hear);
-  const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  let state; // the last that was followed
-  let key; // of the settings of `run`
-  // { settings, given: the weights it began at, ready, step, losses, times, vectors, pictures, read:
-  // the classes that the judge reads in them, at: their step, drawn: with which noise and guidance,
-  // saved: the step of `bytes`, slow: whether it is given up for a smaller model, ... }
-  let run;
-  let book; // the trained model of the book, as a run
-  let past = []; // the runs before, the last one at the end
-  let asked = 0; // the last step to which the worker was sent
-  let painting; // the noise and the guidance of the pictures that are waited for
-  let known = false; // whether this device's pace was measured
+// Whether it is another run than the one that is asked for
+const isOther = ({ settings, given }, state) =>
+  given !== givenTo(state) ||
+  Object.entries(settingsOf(state)).some(([key, value]) => settings[key] !== value);
 
-  const tell = (type, message = {}) => send({ type, ...message });
-  const open = (message) =>
-    tell("open", {
-      data: files.data,
-      autoencoder: files.decoder,
-      judge: files.judge,
-      ...message,
-    });
-  const paint = (predicts, trace = false) => {
-    const { noise, guidance } = state;
-    painting = { noise, guidance };
-    const options = { ...state.sampling, guidance, predicts };
-    tell("sample", { labels: DIGITS, seed: noise, options, trace });
+// A run before its first step, of which pictures, file and bytes are still to come
+const newRun = (state) => ({
+  settings: settingsOf(state),
+  given: givenTo(state), // the weights that it begins at
+  ready: false,
+  step: 0,
+  losses: [],
+  times: [],
+  at: -1, // the step whose weights have drawn the pictures
+});
+
+// What the worker makes of a state: a model, and a trainer of it
+function trainerOf(state) {
+  const { recipe, predicts, learning_rate: learningRate, modulation, seed } = state;
+  const given = givenTo(state);
+  return {
+    config: configOf(state),
+    recipe: { ...recipe, predicts, learningRate },
+    options: { embeddingInit: state.embedding_init, zeroInit: modulation === "zero" },
+    weights: given && new Uint8Array(given.buffer, given.byteOffset, given.byteLength),
+    seed,
   };
-  const resting = () => run.ready && run.step >= asked && !painting;
+}
 
-  function begin() {
-    const { recipe, predicts, embedding_init: embeddingInit, modulation, learning_rate } = state;
+// Milliseconds that a step takes on this device, once a run has shown it
+function paceOf({ times }) {
+  const measured = times.slice(WARM, WARM + PACE).sort((a, b) => a - b);
+  return measured.length === PACE ? measured[PACE / 2] : undefined;
+}
+
+// Leads the worker by messages, and shows what comes back.  `follow` and `stop` are the figure's.
+class Leader {
+  state; // the last that was followed
+  run; // as `newRun` made it, and what has come back since
+  book; // the trained model of the book, as a run
+  past = []; // the runs before, the last one at the end
+  asked = 0; // the last step to which the worker was sent
+  painting; // the noise and the guidance of the pictures that are waited for
+  known = false; // whether this device's pace was measured
+  busy; // as the page was told
+  still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+
+  constructor({ files, write, show }) {
+    this.files = files;
+    this.write = write;
+    this.show = show;
+    const program = new TextDecoder().decode(files.worker);
+    this.work = ui.startWork(program, (message) => this.hear(message));
+    document.addEventListener("visibilitychange", this.hide);
+  }
+
+  follow(state) {
+    const first = !this.state;
+    this.state = state;
+    if (first) this.paintBook();
+    if (!this.run) return;
+    if (isOther(this.run, state) || (state.until === 0 && this.run.step > 0)) this.begin();
+    this.lead();
+    this.tellPage();
+  }
+
+  stop() {
+    document.removeEventListener("visibilitychange", this.hide);
+    this.work.stop();
+  }
+
+  hide = () => {
+    const step = Math.max(1, this.run?.step ?? 0); // 0 would begin anew
+    if (document.hidden && this.state?.until > step) this.write({ until: step });
+  };
+
+  // --- what the worker is told
+
+  tell(type, message = {}) {
+    this.work.tell({ type, ...message });
+  }
+
+  open(message) {
+    const { data, decoder: autoencoder, judge } = this.files;
+    this.tell("open", { data, autoencoder, judge, ...message });
+  }
+
+  paint(predicts, trace = false) {
+    const { noise, guidance, sampling } = this.state;
+    this.painting = { noise, guidance };
+    const options = { ...sampling, guidance, predicts };
+    this.tell("sample", { labels: DIGITS, seed: noise, options, trace });
+  }
+
+  // The reader's model is made when the book's digits are there
+  paintBook() {
+    const { state, files: { weights } } = this;
+    this.show({ busy: true });
+    this.open({ config: configOf({ ...state, ...state.start }), weights });
+    this.paint("velocity", !this.still);
+  }
+
+  begin() {
+    this.retire();
+    this.show({ failed: undefined, past: this.past, before: this.past.at(-1) ?? this.book });
+    this.run = newRun(this.state);
+    this.asked = 0;
+    this.painting = undefined;
+    this.open(trainerOf(this.state));
+  }
+
+  // The run joins those before, all of which a reset forgets
+  retire() {
+    const { run } = this;
     if (run?.step) {
       URL.revokeObjectURL(run.file);
-      if (!run.slow) {
-        past = [...past, { ...run, file: undefined, bytes: undefined }].slice(1 - RACE);
-      }
-      write({ trained: null });
+      const left = run.slow ? [] : [{ ...run, file: undefined, bytes: undefined }];
+      this.past = [...this.past, ...left].slice(1 - RACE);
+      this.write({ trained: null });
     }
-    if (state.until === 0) past = [];
-    show({ failed: undefined, past, before: past.at(-1) ?? book });
-    key = JSON.stringify(settingsOf(state));
-    const given = givenTo(state);
-    run = { settings: settingsOf(state), given, step: 0, losses: [], times: [], at: -1 };
-    asked = 0;
-    painting = undefined;
-    open({
-      config: configOf(state),
-      recipe: { ...recipe, predicts, learningRate: learning_rate },
-      options: { embeddingInit, zeroInit: modulation === "zero" },
-      weights: given && new Uint8Array(given.buffer, given.byteOffset, given.byteLength),
-      seed: state.seed,
-    });
+    if (this.state.until === 0) this.past = [];
+  }
+
+  // Sends the worker on, or stops it
+  lead() {
+    const { run, state: { until } } = this;
+    if (!run.ready) return;
+    if (until > run.step && until !== this.asked) {
+      this.asked = until;
+      this.tell("start", { until });
+    } else if (until <= run.step && this.asked > run.step) {
+      this.asked = run.step;
+      this.tell("pause");
+    }
+    this.look();
   }
 
   // Asks for new digits if those on the page are too old, or were asked for in other words
-  function look() {
-    if (painting || !run.ready) return;
+  look() {
+    const { run, state } = this;
+    if (this.painting || !run.ready) return;
     const age = run.step - run.at;
-    const patience = still ? 50 : run.step < 60 ? 6 : 25;
+    const patience = this.still ? 50 : run.step < 60 ? 6 : 25;
     const asAsked = !unlike(run, state).length;
-    if (asAsked && (run.step < asked ? age < patience : age === 0)) return;
-    paint(state.predicts);
-  }
-
-  function lead() {
-    if (!run.ready) return;
-    if (state.until > run.step && state.until !== asked) {
-      asked = state.until;
-      tell("start", { until: asked });
-    } else if (state.until <= run.step && asked > run.step) {
-      asked = run.step;
-      tell("pause");
-    }
-    look();
-  }
-
-  const hears = {
-    ready({ plain, names }) {
-      if (!run) return; // the trained model, which is only to paint
-      Object.assign(run, { ready: true, names, plain });
-      lead();
-    },
-    progress({ step, losses, times, steering }) {
-      run.losses.push(...losses);
-      run.times.push(...times);
-      Object.assign(run, { step, vectors: steering });
-      const measured = run.times.slice(WARM, WARM + PACE).sort((a, b) => a - b);
-      if (!known && asked - step > LONG && measured.length === PACE) {
-        known = true;
-        const pace = measured[PACE / 2];
-        if (pace > SLOW && state.hidden_size === USUAL && !run.given) {
-          run.slow = true;
-          show({ pace });
-          return write({ hidden_size: SMALL });
-        }
-      }
-      look();
-    },
-    paused({ step }) {
-      if (state.until > step) return; // it was told to go on meanwhile
-      asked = step; // some more than were on the page
-      write({ until: step });
-      look();
-    },
-    done: () => look(),
-    sampled({ u, trained, pictures, read }) {
-      if (!run) return shown({ pictures, read, drawn: painting, losses: [] }, u === 0);
-      Object.assign(run, { at: trained, pictures, read, drawn: painting });
-      painting = undefined;
-      look();
-    },
-    weights({ bytes }) {
-      URL.revokeObjectURL(run.file);
-      Object.assign(run, { bytes, file: URL.createObjectURL(new Blob([bytes])) });
-      const { conditioning, hidden_size } = run.settings;
-      write({ trained: { conditioning, hidden_size, bytes } });
-    },
-    error({ message }) {
-      show({ failed: message, busy: false });
-      if (!run) return;
-      asked = run.step;
-      write({ until: run.step });
-    },
-  };
-
-  // The book's digits on their way; the reader's model is made when they are there
-  function shown(painted, done) {
-    book = painted;
-    show({ before: book });
-    if (done) begin();
+    if (asAsked && (run.step < this.asked ? age < patience : age === 0)) return;
+    this.paint(state.predicts);
   }
 
   // At rest the weights are fetched, those of each step once
-  function save() {
-    if (!resting() || !run.step || run.saved === run.step) return;
+  save() {
+    const { run, state } = this;
+    if (!this.resting() || !run.step || run.saved === run.step) return;
     run.saved = run.step;
-    tell("save", { metadata: cardOf(state, run.settings) });
+    this.tell("save", { metadata: cardOf(state, run.settings) });
+  }
+
+  // A small model takes the place of one that is slow on this device
+  shrink(pace) {
+    this.run.slow = true;
+    this.show({ pace });
+    this.write({ hidden_size: SMALL });
+  }
+
+  // --- what it answers
+
+  hear(message) {
+    const { run } = this;
+    // an answer to what was asked of a run that is over
+    if (run && !run.ready && message.type !== "ready" && message.type !== "error") return;
+    this[message.type](message);
+    if (!this.run) return;
+    this.save();
+    this.tellPage(true);
+  }
+
+  ready({ plain, names }) {
+    if (!this.run) return; // the trained model, which is only to paint
+    Object.assign(this.run, { ready: true, names, plain });
+    this.lead();
+  }
+
+  progress({ step, losses, times, steering }) {
+    const { run, state, asked } = this;
+    run.losses.push(...losses);
+    run.times.push(...times);
+    Object.assign(run, { step, vectors: steering });
+    const pace = paceOf(run);
+    if (!this.known && asked - step > LONG && pace !== undefined) {
+      this.known = true;
+      if (pace > SLOW && state.hidden_size === USUAL && !run.given) return this.shrink(pace);
+    }
+    this.look();
+  }
+
+  paused({ step }) {
+    if (this.state.until > step) return; // it was told to go on meanwhile
+    this.asked = step; // some more than were on the page
+    this.write({ until: step });
+    this.look();
+  }
+
+  done() {
+    this.look();
+  }
+
+  sampled({ u, trained, pictures, read }) {
+    const drawn = this.painting;
+    if (!this.run) {
+      this.book = { pictures, read, drawn, losses: [] };
+      this.show({ before: this.book });
+      if (u === 0) this.begin();
+      return;
+    }
+    Object.assign(this.run, { at: trained, pictures, read, drawn });
+    this.painting = undefined;
+    this.look();
+  }
+
+  weights({ bytes }) {
+    const { run } = this;
+    URL.revokeObjectURL(run.file);
+    Object.assign(run, { bytes, file: URL.createObjectURL(new Blob([bytes])) });
+    const { conditioning, hidden_size } = run.settings;
+    this.write({ trained: { conditioning, hidden_size, bytes } });
+  }
+
+  error({ message }) {
+    this.show({ failed: message, busy: false });
+    if (!this.run) return;
+    this.asked = this.run.step;
+    this.write({ until: this.run.step });
+  }
+
+  // --- what the page is told
+
+  resting() {
+    return this.run.ready && this.run.step >= this.asked && !this.painting;
   }
 
   // `news`: the run has changed, and not only what is asked of it
-  let busy;
-  function tellPage(news = false) {
-    if (!news && busy === !resting()) return;
-    busy = !resting();
-    show({ run: { ...run, onPage: onPage() }, busy });
+  tellPage(news = false) {
+    const busy = !this.resting();
+    if (!news && this.busy === busy) return;
+    this.busy = busy;
+    this.show({ run: { ...this.run, onPage: this.work.onPage() }, busy });
   }
-
-  function hear(message) {
-    // an answer to what was asked of a run that is over
-    if (run && !run.ready && message.type !== "ready" && message.type !== "error") return;
-    hears[message.type](message);
-    if (!run) return;
-    save();
-    tellPage(true);
-  }
-
-  const hide = () => {
-    const step = Math.max(1, run?.step ?? 0); // 0 would begin anew
-    if (document.hidden && state?.until > step) write({ until: step });
-  };
-  document.addEventListener("visibilitychange", hide);
-
-  return {
-    follow(now) {
-      const first = !state;
-      state = now;
-      if (first) {
-        show({ busy: true });
-        open({ config: configOf({ ...state, ...state.start }), weights: files.weights });
-        paint("velocity", !still);
-      }
-      if (!run) return;
-      const other = key !== JSON.stringify(settingsOf(state)) || run.given !== givenTo(state);
-      if (other || (state.until === 0 && run.step > 0)) begin();
-      lead();
-      tellPage();
-    },
-    stop() {
-      document.removeEventListener("visibilitychange", hide);
-      stop();
-    },
-  };
 }
 
 // --- what is drawn ----------------------------------------------------------------------------
@@ -371,7 +433,7 @@ const usual = {
 
 export default ui.figure({
   stages,
-  live,
+  live: (host) => new Leader(host),
   reads: ["conditioning", "hidden_size", "predicts"],
   takes: ["initial"],
   layout: {

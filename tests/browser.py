@@ -35,6 +35,8 @@ LATE = int(os.environ.get("SLOW_FRAMES", "0"))
 LATE_FRAMES = f"""((soon) => {{
   requestAnimationFrame = (draw) => soon(() => setTimeout(() => soon(draw), {LATE}));
 }})(requestAnimationFrame)"""
+#: A number that is hard to read without commas.
+LONG_NUMBER = re.compile(r"(?<![\d.])\d{5,}")
 READY = """async () => {
   await document.fonts.ready;
   return true;

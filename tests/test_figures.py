@@ -19,6 +19,7 @@ import traitlets
 from dit_lesson.figures.base import FIGURE_NAMES, HERE, figure_class, page_script
 from dit_lesson.figures.linking import link
 from tests import javascript
+from tests.browser import LONG_NUMBER
 
 ROOT = HERE.parents[1]
 each_figure = pytest.mark.parametrize("name", FIGURE_NAMES)
@@ -73,6 +74,24 @@ def test_module_computes_what_python_computes(name):
     tolerance = 1e-4 if figures[0].assets() else 1e-5
     for figure, shown in zip(figures, javascript.stages(figures), strict=True):
         compare(shown, figure.stages(), tolerance, str(figure.choices()))
+
+
+@each_figure
+def test_long_numbers_have_commas(name):
+    for state in states(figure_class(name)):
+        said = figure_class(name)(**state).summary()
+        assert not LONG_NUMBER.search(said), said
+
+
+def test_the_page_writes_numbers_as_python_does():
+    calls = [
+        (value, places)
+        for value in (0, -0.004, 7, -12.4, 999.96, 1000, -254792, 1234567.126)
+        for places in (0, 1, 4)
+    ]
+    shown = javascript.call((HERE / "ui" / "dom.mjs").as_uri(), [("format", *c) for c in calls])
+    expected = [f"{value:z,.{places}f}".replace("-", "−") for value, places in calls]
+    assert shown == expected
 
 
 @each_figure

@@ -12,6 +12,7 @@ from playwright.sync_api import expect
 
 from tests.browser import (
     BOOK,
+    LONG_NUMBER,
     PHONE,
     TWO_FRAMES,
     VISIBLE,
@@ -22,6 +23,7 @@ from tests.browser import (
     live_figures,
     open_fold,
     seen,
+    tables,
     visit,
 )
 
@@ -262,6 +264,12 @@ def test_presets_tell_a_story(shared):
             assert button.get_attribute("aria-pressed") == "true"
             told.add(figure.locator(".dit-story").inner_text())
         assert len(told) == buttons.count() and "" not in told
+
+
+def test_long_numbers_have_commas(shared):
+    for figure in figures_of(shared):
+        tables(figure)  # opened
+        assert not LONG_NUMBER.findall(figure.inner_text())
 
 
 def test_one_preset_at_a_time_is_in_force(shared):

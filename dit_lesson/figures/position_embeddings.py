@@ -80,7 +80,7 @@ class PositionsFigure(Figure):
         others[self.token()] = -np.inf
         row, column = divmod(int(others.argmax()), self.columns)
         return (
-            f"{self.kind}, width {self.hidden_size}, period {10**self.log_period:.0f}: token "
+            f"{self.kind}, width {self.hidden_size}, period {10**self.log_period:,.0f}: token "
             f"{self.token()} of a grid of {ROWS}x{self.columns} is most similar to row {row}, "
             f"column {column} ({others.max():.2f}); the smallest similarity is "
             f"{similarity.min():.2f}."

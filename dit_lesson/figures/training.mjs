@@ -488,7 +488,7 @@ export default ui.figure({
             words(state, before.settings, run?.settings) ||
             (before.given === run?.given ? "the same" : "other weights")
           }: step ${before.step}`
-          : `the DiT of this book, ${state.book_steps.toLocaleString("en")} steps`;
+          : `the DiT of this book, ${ui.format(state.book_steps, 0)} steps`;
         return before ? [name, ...unlike(before, state)].join(", ") : name;
       },
       ({ before }) => before,
@@ -588,8 +588,7 @@ export default ui.figure({
       const first = run.given
         ? "it begins at the weights that were given"
         : `the model answers 0, and its loss is ${ui.format(first_loss)}`;
-      const size = parameters.toLocaleString("en");
-      return `${size} parameters, no step yet: ${first}.${judged}${where}`;
+      return `${ui.format(parameters, 0)} parameters, no step yet: ${first}.${judged}${where}`;
     }
     const comparable = before?.losses.length >= run.step &&
       before.settings.predicts === run.settings.predicts;
@@ -625,7 +624,7 @@ export default ui.figure({
         places: 0,
       },
       {
-        caption: `What steers the blocks, of ${parameters} parameters in all`,
+        caption: `What steers the blocks, of ${ui.format(parameters, 0)} parameters in all`,
         columns: ["", "root mean square"],
         rows: (run?.vectors ?? []).map((size, i) => [
           `${run.names[i].name}, ${run.names[i].kind}`,

@@ -69,8 +69,8 @@ class WhatCameNextFigure(Figure):
         for side, counts in self.stages().items():
             whole = sum(counts.values())
             told.append(
-                f"{NAMES[getattr(self, side)][0]}: {counts['modulation'] / 1e6:.1f} of "
-                f"{whole / 1e6:.1f} million parameters are modulation, "
+                f"{NAMES[getattr(self, side)][0]}: {counts['modulation'] / 1e6:,.1f} of "
+                f"{whole / 1e6:,.1f} million parameters are modulation, "
                 f"{counts['modulation'] / whole:.1%}"
             )
         return f"Width {self.hidden_size}, {self.depth} blocks. {told[0]}; {told[1]}."

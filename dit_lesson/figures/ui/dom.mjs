@@ -39,9 +39,12 @@ export function reveal(element, wanted) {
   if (element.hidden === wanted) element.hidden = !wanted;
 }
 
+// A number with some decimals, its thousands apart
 export function format(value, places = 2) {
   const text = value.toFixed(places);
-  return Number(text) === 0 ? (0).toFixed(places) : text.replace("-", "−");
+  if (Number(text) === 0) return (0).toFixed(places);
+  const [whole, ...decimals] = text.replace("-", "−").split(".");
+  return [whole.replace(/\B(?=(\d{3})+$)/g, ","), ...decimals].join(".");
 }
 
 export function percent(share, places = 0) {

@@ -4,7 +4,7 @@ import pytest
 from pypdf import PdfReader
 
 from tests.browser import BOOK
-from tools.pdf import page_names, write_pdf
+from tools.pdf import NAME_PLACES, page_names, write_pdf
 
 NAMES = ["notebooks/09-adaptive-layer-norm", "book/glossary"]
 
@@ -17,6 +17,24 @@ def printed(tmp_path_factory):
     write_pdf(path, NAMES)
     assert [file.name for file in path.parent.iterdir()] == ["book.pdf"]
     return PdfReader(path)
+
+
+def test_no_page_is_blank(printed):
+    assert [n for n, page in enumerate(printed.pages) if not page.extract_text().strip()] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_places_of_links_take_no_room(browser, name):
+    """A line of them at the end could begin a page that is blank."""
+    page = browser.new_page()
+    page.goto((BOOK / f"{name}.html").as_uri())
+    page.emulate_media(media="print")
+    height = "document.querySelector('article').scrollHeight"
+    before = page.evaluate(height)
+    page.evaluate(NAME_PLACES, [f"place-{number}" for number in range(100)])
+    assert page.locator("a[href^='#place-']").count() == 100
+    assert page.evaluate(height) == before
+    page.close()
 
 
 def links(pdf):

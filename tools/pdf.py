@@ -26,12 +26,14 @@ READY = """async () => {
   for (const picture of document.images) picture.loading = "eager";
   await Promise.all([...document.images].map((picture) => picture.decode().catch(() => {})));
 }"""
-# The browser writes down only those places of a page to which the page itself links
+# The browser writes down only those places of a page to which the page itself links.  The links
+# stand where they take no room: a line of them at the end could begin a page
 NAME_PLACES = """(places) => {
   for (const place of places) {
     const link = document.createElement("a");
     link.href = `#${place}`;
     link.textContent = "\\u200b";
+    link.style = "position: absolute; top: 0";
     document.querySelector("article").append(link);
   }
 }"""

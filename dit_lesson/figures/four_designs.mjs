@@ -143,7 +143,7 @@ export default ui.figure({
     narrow: `${template([...WAY, "designs designs designs"])}
       / 2.9rem minmax(0, 1fr) minmax(0, 1fr)`,
     wide: `${template(WAY.map((row, i) => `${row} ${i < 6 ? "designs" : "."}`))}
-      / 3.2rem minmax(0, 1fr) minmax(0, 1fr) minmax(16rem, 1.1fr)`,
+      / 4rem minmax(0, 1fr) minmax(0, 1fr) minmax(16rem, 1.1fr)`,
     gap: "0.5rem 1.4rem",
     areas: { keys: "modulation" },
   },
@@ -225,9 +225,8 @@ export default ui.figure({
     }),
   },
   dense: true,
-  opening:
-    "The way of the tokens through DiT-XL/2, with the cost of each part, and the same model " +
-    "in all four designs. What serves the condition has a colour.",
+  opening: "The bill of DiT-XL/2 on the way of its tokens, and in all four designs. " +
+    "What serves the condition has a colour.",
   presets: [
     [
       "parameters of XL/2",

@@ -113,6 +113,7 @@ def test_the_same_seed_gives_the_same_model_and_another_another(pictures, whole,
         ("--image-size 28 --pixels", 4),
         ("--image-size 32 --pixels", 4),
         ("--image-size 36 --pixels", 4),
+        ("--image-size 72 --pixels", 9),
         ("--image-size 1 --pixels", 1),
     ],
 )
@@ -163,11 +164,12 @@ def test_digits_are_learned_in_the_latents_of_the_shipped_autoencoder(tmp_path, 
         assert samples.size == (8 * 32, 10 * 32) and samples.mode == "L"
 
 
-def test_seconds_are_turned_into_steps_by_a_trial(pictures, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("seconds", "steps"), [("4.2", 8), ("0.1", 1)])
+def test_seconds_are_turned_into_steps_by_a_trial(album, tmp_path, monkeypatch, seconds, steps):
     ticks = iter([10.0, 15.0])  # ten steps of the trial take five seconds
     monkeypatch.setattr(commandline.time, "perf_counter", lambda: next(ticks))
-    main(command(pictures, tmp_path / "run", "--seconds", "4.2"))
-    assert read_card("model", tmp_path / "run")["training"]["steps"] == 8
+    main(command(album, tmp_path / "run", "--seconds", seconds))
+    assert read_card("model", tmp_path / "run")["training"]["steps"] == steps
 
 
 def test_grey_pictures_are_shown_as_ink_on_paper_in_rows():
@@ -177,6 +179,11 @@ def test_grey_pictures_are_shown_as_ink_on_paper_in_rows():
     assert picture.shape == (4, 6)
     assert [(int(y), int(x)) for y, x in np.argwhere(picture == 0)] == [(2, 3)]
     assert (picture == 255).sum() == 23
+
+
+def test_what_is_darker_than_black_or_lighter_than_white_is_shown_as_black_or_white():
+    images = torch.tensor([-3.0, -1.0, 0.0, 1.0, 3.0])[:, None, None, None].expand(5, 3, 1, 1)
+    assert np.asarray(tiled(images, rows=5))[:, 0, 0].tolist() == [0, 0, 128, 255, 255]
 
 
 def test_the_curve_has_every_loss_and_their_running_mean():

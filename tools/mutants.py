@@ -77,6 +77,15 @@ SURVIVORS = {
             "image_patches = cut_patches(x, kernel.shape[-1])",
         )
     },
+    'commandline: within("--guidance", -1e6, 1e6, scale=options.guidance): '
+    "1000000.0 -> 1000001.0": "any large number would do",
+    "commandline: x = sample(model, noise.to(self.device), PATH, 20, predicts=self.predicts): "
+    "20 -> 21": "a look at the samples in some steps",
+    'commandline: add("--steps", "batches to learn from", type=int, default=1000, metavar="N"): '
+    "1000 -> 1001": "a default; --help prints it",
+    "commandline: PATH = Straight(spread=1.0): 1.0 -> 2.0": (
+        "where most times lie is a choice, with which any model learns"
+    ),
     **{
         "successors: " + line + ": True -> False": "other lengths are refused by the lines below"
         for line in (

@@ -279,7 +279,7 @@ export default ui.figure({
   presets: [
     [
       "no guidance",
-      { guidance: 1 },
+      { guidance: 1, step: MAX_STEPS }, // whoever shows an earlier step sees the digit again
       "At 1 the model gives its own answer: pale or broken strokes.",
     ],
     ["too much", { guidance: 4 }, "At 4 the strokes are fat, whatever the noise."],
